@@ -1,0 +1,183 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+)
+
+// The long-poll's times.
+const (
+	pollWait  = 45 * time.Second            // asked of the member; load balancers cut idle requests at 60 s
+	pollGrace = pollWait/16 + 5*time.Second // the member's own jitter, and the way there and back
+	pollLeast = pollWait / 2                // an empty answer before that is a fault, not a time-out
+	lagMax    = time.Second                 // how long a poll may miss a version that a beat has heard of
+	pollTypes = api.TypeRingDelta + ", " + api.TypeRing
+)
+
+var (
+	errStale   = errors.New("the member knows no newer ring than the one held")
+	errCluster = errors.New("the member belongs to another cluster")
+	errEmpty   = errors.New("the member ended the poll early without an answer")
+	errBehind  = errors.New("a beat has heard of a newer ring than this member tells of")
+)
+
+// Watch calls onView for every ring newer than have, which may be nil, until the context ends; it
+// returns the context's error. Views come in order: never an older version, a lower generation or
+// another cluster. Whatever fails is tried again, at the next member, for ever. onView runs on the
+// watcher's goroutine; the next poll begins when it returns.
+func (c *Client) Watch(ctx context.Context, have *ring.View, onView func(*ring.View)) error {
+	w := &watcher{client: c, have: have, onView: onView}
+	failures := 0
+	for ctx.Err() == nil {
+		member := c.members.first()
+		err := w.poll(ctx, member)
+		if ctx.Err() != nil {
+			break
+		}
+		if err == nil {
+			w.report(member, failures, nil)
+			failures = 0
+			continue
+		}
+		w.report(member, failures, err)
+		c.members.failed(member)
+		_ = wait(ctx, watchBackoff.after(failures))
+		failures++
+	}
+	return ctx.Err()
+}
+
+type watcher struct {
+	client *Client
+	have   *ring.View
+	onView func(*ring.View)
+	chased api.Version // the newest version a poll was given up for; once each
+	told   string      // the failure logged last
+}
+
+// report logs the first failure of its kind and the end of all; repetitions are for debugging.
+func (w *watcher) report(member, failures int, err error) {
+	logger := w.client.logger.With("member", w.client.members.urls[member])
+	switch {
+	case err == nil && failures > 0:
+		logger.Info("ring watch goes on", "failures", failures)
+		w.told = ""
+	case err == nil:
+	case err.Error() == w.told:
+		logger.Debug("ring watch failed again", "error", err, "failures", failures)
+	case errors.Is(err, errCluster):
+		logger.Error("ring watch met another cluster", "cluster", w.have.Table.Cluster)
+		w.told = err.Error()
+	default:
+		logger.Warn("ring watch failed", "error", err)
+		w.told = err.Error()
+	}
+}
+
+// poll asks one member for what is newer than the view held, and takes it.
+func (w *watcher) poll(ctx context.Context, member int) error {
+	if w.have == nil {
+		return w.fetch(ctx, member)
+	}
+	asked := time.Now()
+	got, err := w.ask(ctx, member)
+	switch {
+	case api.CodeOf(err) == api.CodeVersionGone:
+		return w.fetch(ctx, member)
+	case err != nil:
+		return err
+	case w.foreign(got.cluster):
+		return errCluster
+	case got.status == http.StatusNoContent && time.Since(asked) < pollLeast:
+		return errEmpty
+	case got.status == http.StatusNoContent:
+		return nil
+	}
+	view, err := w.read(got)
+	if err != nil {
+		w.client.logger.Info("fetching the full ring", "reason", err)
+		return w.fetch(ctx, member)
+	}
+	return w.take(view)
+}
+
+// ask is the long-poll. It is given up when beats have heard of a newer version for a while.
+func (w *watcher) ask(ctx context.Context, member int) (answer, error) {
+	version := w.have.Table.Version
+	ctx, giveUp := context.WithCancelCause(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		known := version
+		if w.chased.Compare(known) > 0 {
+			known = w.chased
+		}
+		newest, ok := w.client.horizon.beyond(ctx, known)
+		if ok && wait(ctx, lagMax) == nil {
+			w.chased = newest
+			giveUp(errBehind)
+		}
+	}()
+	got, err := w.client.exchange(ctx, member, request{
+		method: http.MethodGet, path: "/v1/ring", accept: pollTypes, timeout: pollWait + pollGrace,
+		query: url.Values{"after": {version.String()}, "wait": {pollWait.String()}},
+	})
+	giveUp(nil)
+	<-watched
+	if err != nil && errors.Is(context.Cause(ctx), errBehind) {
+		return answer{}, errBehind
+	}
+	return got, err
+}
+
+// read turns an answer into the view it leads to.
+func (w *watcher) read(got answer) (*ring.View, error) {
+	if got.kind != api.TypeRingDelta {
+		return got.view()
+	}
+	var delta api.RingDelta
+	if err := json.Unmarshal(got.body, &delta); err != nil {
+		return nil, fmt.Errorf("cannot decode the delta: %w", err)
+	}
+	return w.have.Apply(&delta)
+}
+
+// fetch takes the full ring.
+func (w *watcher) fetch(ctx context.Context, member int) error {
+	got, err := w.client.exchange(ctx, member, request{
+		method: http.MethodGet, path: "/v1/ring", accept: api.TypeRing, timeout: fetchTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	view, err := got.view()
+	if err != nil {
+		return err
+	}
+	return w.take(view)
+}
+
+// take hands a view out if it may be: it is newer and of the same cluster.
+func (w *watcher) take(view *ring.View) error {
+	if w.foreign(view.Table.Cluster) {
+		return errCluster
+	}
+	if w.have != nil && view.Table.Version.Compare(w.have.Table.Version) <= 0 {
+		return errStale
+	}
+	w.have = view
+	w.onView(view)
+	return nil
+}
+
+func (w *watcher) foreign(cluster api.ClusterID) bool {
+	return w.have != nil && cluster != "" && cluster != w.have.Table.Cluster
+}

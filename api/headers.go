@@ -1,0 +1,41 @@
+package api
+
+// Headers that Stead's processes put on requests and answers. Every Stead-* header that comes from
+// outside is deleted by the proxy, in both directions.
+const (
+	// HeaderKey carries the sharding key of a forwarded request: its octets, percent-encoded.
+	HeaderKey = "Stead-Key"
+	// HeaderSlot carries the slot the proxy computed, in decimal.
+	HeaderSlot = "Stead-Slot"
+	// HeaderEpoch carries, on a request, the slot's epoch the proxy routed by; on an answer of a
+	// node, the epoch the node knows.
+	HeaderEpoch = "Stead-Epoch"
+	// HeaderOwner names, on a 421, the node that holds the slot: an id, never an address.
+	HeaderOwner = "Stead-Owner"
+	// HeaderShow asks the proxy, with the value "node", to name in its answer the node, slot and
+	// epoch that served a request.
+	HeaderShow = "Stead-Show"
+	// HeaderNode names the node that served a request, if it was asked for with HeaderShow.
+	HeaderNode = "Stead-Node"
+
+	// HeaderCluster, HeaderIndex and HeaderLeader are on every answer of the control API.
+	HeaderCluster = "Stead-Cluster"
+	HeaderIndex   = "Stead-Index"
+	HeaderLeader  = "Stead-Leader"
+	// HeaderForwarded marks a request that one member passed to another, so that none circles.
+	HeaderForwarded = "Stead-Forwarded"
+	// HeaderActor names who asked for a change; history repeats it.
+	HeaderActor = "Stead-Actor"
+)
+
+// Media types of the ring (see docs/api/ring.md). A parameter v other than 1 is not acceptable.
+const (
+	// TypeRing is the full ring in its binary form: settings and table in one frame.
+	TypeRing = "application/vnd.stead.ring"
+	// TypeRingDelta is what changed between two versions, as JSON.
+	TypeRingDelta = "application/vnd.stead.ring-delta+json"
+	// TypeJSON is the full ring written out for people and scripts.
+	TypeJSON = "application/json"
+	// TypeVersion is the parameter that answers carry behind their media type.
+	TypeVersion = "; v=1"
+)

@@ -1,0 +1,220 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// ProblemType is the media type of every error answer (RFC 9457).
+const ProblemType = "application/problem+json"
+
+// Code is the stable, machine-readable name of an error. Codes are part of the wire contract: they
+// are added, never renamed. The status and the meaning of each stand in one table, Codes.
+type Code string
+
+// Codes of the control API.
+const (
+	CodeInvalid          Code = "invalid"
+	CodeTooLarge         Code = "too_large"
+	CodeNotFound         Code = "not_found"
+	CodeMethodNotAllowed Code = "method_not_allowed"
+	CodeNotAcceptable    Code = "not_acceptable"
+	CodeNodeUnknown      Code = "node_unknown"
+	CodeNodeIDInUse      Code = "node_id_in_use"
+	CodeNodeAlive        Code = "node_alive"
+	CodeAddressInUse     Code = "address_in_use"
+	CodeAddressRefused   Code = "address_refused"
+	CodeStaleBoot        Code = "stale_boot"
+	CodeUnknownSession   Code = "unknown_session"
+	CodeServiceMismatch  Code = "service_mismatch"
+	CodeRingGeometry     Code = "ring_geometry"
+	CodeLastCopy         Code = "last_copy"
+	CodeLastNode         Code = "last_node"
+	CodeNoNodes          Code = "no_nodes"
+	CodeSettingFixed     Code = "setting_fixed"
+	CodeSettingGuarded   Code = "setting_guarded"
+	CodeUnsupported      Code = "unsupported"
+	CodeVersionGone      Code = "version_gone"
+	CodeVersionUnknown   Code = "version_unknown"
+	CodeChangeGone       Code = "change_gone"
+	CodeChangeUnknown    Code = "change_unknown"
+	CodeConflict         Code = "conflict"
+	CodeMemberNameKnown  Code = "member_name_known"
+	CodeNotAMember       Code = "not_a_member"
+	CodeWrongCluster     Code = "wrong_cluster"
+	CodeNoLeader         Code = "no_leader"
+	CodeAmbiguous        Code = "ambiguous"
+	CodeOverloaded       Code = "overloaded"
+	CodeInternal         Code = "internal"
+)
+
+// Codes of the proxy and of the guard in front of a node's service.
+const (
+	CodeNoKey            Code = "no_key"
+	CodeBadKey           Code = "bad_key"
+	CodeBadRequest       Code = "bad_request"
+	CodeHeaderTooLarge   Code = "header_too_large"
+	CodeUpgrade          Code = "upgrade_unsupported"
+	CodeConnect          Code = "connect_unsupported"
+	CodeNoRing           Code = "no_ring"
+	CodeSlotUnassigned   Code = "slot_unassigned"
+	CodeSlotMoving       Code = "slot_moving"
+	CodeOwnerDown        Code = "owner_down"
+	CodeOwnerFailed      Code = "owner_failed"
+	CodeOwnerTimeout     Code = "owner_timeout"
+	CodeNotOwner         Code = "not_owner"
+	CodeDraining         Code = "draining"
+	CodePrecondition     Code = "precondition_failed"
+	CodeValueTooLarge    Code = "value_too_large"
+	CodeStorageFailed    Code = "storage_failed"
+	CodeServiceUnhealthy Code = "service_unhealthy"
+)
+
+// CodeFacts says what a code means to whoever meets it.
+type CodeFacts struct {
+	Status  int    // HTTP status
+	Retry   bool   // safe to send the same request again, after Retry-After
+	Meaning string // one sentence
+}
+
+// Codes is the one table from code to status and meaning; docs/api/errors.md is made from it.
+var Codes = map[Code]CodeFacts{
+	CodeInvalid:          {400, false, "the request is malformed; detail names the field"},
+	CodeTooLarge:         {413, false, "the body is larger than this endpoint takes"},
+	CodeNotFound:         {404, false, "there is no such path"},
+	CodeMethodNotAllowed: {405, false, "the path exists, the method does not; Allow lists those that do"},
+	CodeNotAcceptable:    {406, false, "none of the media types in Accept is offered here"},
+	CodeNodeUnknown:      {404, false, "no node of that id is registered"},
+	CodeNodeIDInUse:      {409, false, "the id belongs to a node with another store or address"},
+	CodeNodeAlive:        {409, true, "the node's predecessor was heard of a moment ago; register again once it is silent"},
+	CodeAddressInUse:     {409, false, "another node is registered at that address"},
+	CodeAddressRefused:   {400, false, "the address is not host:port, or outside the allow-list of the cluster"},
+	CodeStaleBoot:        {409, false, "a later start of the same node has registered already"},
+	CodeUnknownSession:   {409, false, "the session was superseded; register again"},
+	CodeServiceMismatch:  {409, false, "the cluster serves another service, or another kind of state"},
+	CodeRingGeometry:     {409, false, "slot_bits or hash differ from the cluster's"},
+	CodeLastCopy:         {409, false, "the node holds the last copy of some state; force=lossy gives it up"},
+	CodeLastNode:         {409, false, "it is the only node left to hold slots"},
+	CodeNoNodes:          {409, false, "no node can take slots"},
+	CodeSettingFixed:     {409, false, "the setting was fixed when the cluster was made"},
+	CodeSettingGuarded:   {409, false, "the setting would change where keys live; it needs force while slots are held"},
+	CodeUnsupported:      {501, false, "this version of Stead does not do that yet"},
+	CodeVersionGone:      {410, false, "the version is older than the history kept; oldest names the first kept"},
+	CodeVersionUnknown:   {404, false, "the version is newer than any there has been"},
+	CodeChangeGone:       {410, false, "the change is older than the history kept; oldest names the first kept"},
+	CodeChangeUnknown:    {404, false, "the change is newer than any there has been"},
+	CodeConflict:         {409, true, "the state moved while the command was on its way; look again"},
+	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
+	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},
+	CodeWrongCluster:     {409, false, "the request names another cluster"},
+	CodeNoLeader:         {503, true, "no leader is known to this member"},
+	CodeAmbiguous:        {503, false, "leadership was lost on the way; the command may or may not have been applied"},
+	CodeOverloaded:       {503, true, "too many requests are waiting"},
+	CodeInternal:         {500, false, "a fault of Stead's own; the log has the cause"},
+
+	CodeNoKey:            {400, false, "the request carries no sharding key"},
+	CodeBadKey:           {400, false, "the sharding key is repeated, malformed, or not 1 to 1024 octets"},
+	CodeBadRequest:       {400, false, "the request is not well-formed HTTP; the connection is closed"},
+	CodeHeaderTooLarge:   {431, false, "request line and headers exceed the limit"},
+	CodeUpgrade:          {501, false, "protocol upgrades are not forwarded yet"},
+	CodeConnect:          {501, false, "CONNECT is not served"},
+	CodeNoRing:           {503, true, "the proxy or node has not seen a ring yet"},
+	CodeSlotUnassigned:   {503, true, "no node holds the slot of this key yet"},
+	CodeSlotMoving:       {503, true, "the slot is changing hands; nothing of the request was applied"},
+	CodeOwnerDown:        {503, true, "the node that holds the key's state is down; the request was not sent"},
+	CodeOwnerFailed:      {502, false, "the node broke off before its answer was complete; the request may have been applied"},
+	CodeOwnerTimeout:     {504, false, "the node did not answer in time; the request may have been applied"},
+	CodeNotOwner:         {421, true, "this node does not hold the slot; nothing of the request was applied"},
+	CodeDraining:         {503, true, "the process is shutting down"},
+	CodePrecondition:     {412, false, "If-Match or If-None-Match did not hold; nothing was applied"},
+	CodeValueTooLarge:    {413, false, "the value exceeds 16 MiB"},
+	CodeStorageFailed:    {500, false, "the store could not read or write; the log has the cause"},
+	CodeServiceUnhealthy: {503, true, "the service behind the sidecar fails its health check"},
+}
+
+// Problem is an error as it crosses the wire (RFC 9457). It is an error on both sides: handlers
+// return it, the client hands it back.
+type Problem struct {
+	Type       string        `json:"type"`
+	Title      string        `json:"title"`
+	Status     int           `json:"status"`
+	Code       Code          `json:"code"`
+	Detail     string        `json:"detail,omitempty"`
+	Field      string        `json:"field,omitempty"`
+	Oldest     string        `json:"oldest,omitempty"`
+	Next       string        `json:"next,omitempty"` // what to do about it: a command, usually
+	RetryAfter time.Duration `json:"-"`
+}
+
+// NewProblem makes the problem of code with a detail in plain words.
+func NewProblem(code Code, format string, args ...any) *Problem {
+	facts, known := Codes[code]
+	if !known {
+		facts = Codes[CodeInternal]
+	}
+	problem := &Problem{
+		Type:   "urn:stead:problem:" + string(code),
+		Title:  facts.Meaning,
+		Status: facts.Status,
+		Code:   code,
+		Detail: fmt.Sprintf(format, args...),
+	}
+	if facts.Retry {
+		problem.RetryAfter = time.Second
+	}
+	return problem
+}
+
+// InField names the field of the request that is at fault.
+func (p *Problem) InField(name string) *Problem { p.Field = name; return p }
+
+// WithNext adds what the reader can do about it.
+func (p *Problem) WithNext(format string, args ...any) *Problem {
+	p.Next = fmt.Sprintf(format, args...)
+	return p
+}
+
+func (p *Problem) Error() string {
+	text := p.Detail
+	if text == "" {
+		text = p.Title
+	}
+	if p.Field != "" {
+		text = p.Field + ": " + text
+	}
+	return fmt.Sprintf("%s (%s)", text, p.Code)
+}
+
+// Retryable reports whether the same request may simply be sent again.
+func (p *Problem) Retryable() bool { return Codes[p.Code].Retry }
+
+// WriteTo answers a request with the problem.
+func (p *Problem) WriteTo(w http.ResponseWriter) {
+	body, err := json.Marshal(p)
+	if err != nil {
+		body = []byte(`{"status":500,"code":"internal"}`)
+	}
+	w.Header().Set("Content-Type", ProblemType)
+	if p.RetryAfter > 0 {
+		w.Header().Set("Retry-After", RetryAfterSeconds(p.RetryAfter))
+	}
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// RetryAfterSeconds writes a duration as Retry-After wants it: whole seconds, at least one.
+func RetryAfterSeconds(after time.Duration) string {
+	return fmt.Sprint(max(1, int((after+time.Second-1)/time.Second)))
+}
+
+// CodeOf finds the code of an error, "" when there is no problem in its chain.
+func CodeOf(err error) Code {
+	var problem *Problem
+	if errors.As(err, &problem) {
+		return problem.Code
+	}
+	return ""
+}

@@ -1,0 +1,71 @@
+package consensus
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	boltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// monotonicStore tells Raft that log indexes never have gaps, so that a follower installing a
+// snapshot drops its old log instead of looping on it (hashicorp/raft issue 697).
+type monotonicStore struct{ *boltdb.BoltStore }
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (monotonicStore) IsMonotonic() bool { return true }
+
+// machineAdapter shows a Machine to Raft.
+type machineAdapter struct{ machine Machine }
+
+func (a *machineAdapter) Apply(log *raft.Log) any { return a.machine.Apply(log.Index, log.Data) }
+
+func (a *machineAdapter) Snapshot() (raft.FSMSnapshot, error) {
+	return snapshotWriter(a.machine.Snapshot()), nil
+}
+
+func (a *machineAdapter) Restore(source io.ReadCloser) error {
+	defer source.Close()
+	return a.machine.Restore(source)
+}
+
+type snapshotWriter func(io.Writer) error
+
+func (write snapshotWriter) Persist(sink raft.SnapshotSink) error {
+	if err := write(sink); err != nil {
+		_ = sink.Cancel()
+		return err
+	}
+	return sink.Close()
+}
+
+func (snapshotWriter) Release() {}
+
+// raftLogger passes Raft's log lines on to slog.
+type raftLogger struct{ hclog.InterceptLogger }
+
+func newRaftLogger(logger *slog.Logger) *raftLogger {
+	intercept := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Debug, Output: io.Discard})
+	intercept.RegisterSink(slogSink{logger})
+	return &raftLogger{intercept}
+}
+
+type slogSink struct{ logger *slog.Logger }
+
+// Accept implements hclog.SinkAdapter. Raft's info lines are about its own mechanics: debug here.
+func (s slogSink) Accept(name string, level hclog.Level, message string, fields ...any) {
+	s.logger.Log(context.Background(), slogLevel(level), message, append([]any{"from", name}, fields...)...)
+}
+
+func slogLevel(level hclog.Level) slog.Level {
+	switch {
+	case level >= hclog.Error:
+		return slog.LevelWarn // Raft retries by itself; nothing it reports is the end
+	case level == hclog.Warn:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
+	}
+}

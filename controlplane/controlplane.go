@@ -1,0 +1,273 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/durable"
+	"github.com/stead-io/stead/controlplane/consensus"
+	"github.com/stead-io/stead/controlplane/fsm"
+	"github.com/stead-io/stead/controlplane/httpapi"
+	"github.com/stead-io/stead/controlplane/peers"
+)
+
+const (
+	decideEvery     = 50 * time.Millisecond
+	waitingLogEvery = 5 * time.Second
+	idleConnections = 64
+	memberTimeout   = 10 * time.Second
+)
+
+// Member is a running control-plane member.
+type Member struct {
+	config    Config
+	logger    *slog.Logger
+	identity  *peers.Identity
+	lock      *durable.Lock
+	directory *peers.Directory
+	machine   *machine
+	server    *httpapi.Server
+	http      *http.Client
+
+	apiListener  net.Listener
+	raftListener net.Listener
+	replica      atomic.Pointer[consensus.Replica] // nil until the cluster stands
+	duties       duties
+	lastLed      atomic.Int64 // when this member last led, nanoseconds
+
+	stop context.CancelFunc
+	done chan struct{} // closed when the member cannot go on, or was closed
+	all  sync.WaitGroup
+
+	failOnce sync.Once
+	err      error
+}
+
+// Open starts a member. It serves its API at once; Raft follows as soon as the founding members have
+// found each other, which Wait waits for.
+func Open(config Config) (*Member, error) {
+	if config.Expect == 0 {
+		config.Expect = expected(config)
+	}
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("cannot open the control plane: %w", err)
+	}
+	lock, err := durable.LockFolder(config.DataDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the control plane: %w", err)
+	}
+	m := &Member{config: config, logger: config.Logger.With("member", config.Name), lock: lock, done: make(chan struct{})}
+	if err := m.open(); err != nil {
+		m.closeListeners()
+		_ = lock.Unlock()
+		return nil, fmt.Errorf("cannot open the control plane: %w", err)
+	}
+	return m, nil
+}
+
+// expected is the number of members when the flags do not say: those in Join, and this one.
+func expected(config Config) int {
+	others := 0
+	for _, address := range config.Join {
+		if address != config.Listen && address != config.Advertise {
+			others++
+		}
+	}
+	return others + 1
+}
+
+func (m *Member) open() error {
+	var err error
+	if m.identity, err = peers.LoadIdentity(m.config.DataDir, m.config.Name); err != nil {
+		return err
+	}
+	hasState := consensus.HasState(m.config.DataDir)
+	if m.identity.Joined && !hasState {
+		return fmt.Errorf("member %s has lost its Raft log in %s; it must be replaced, not restarted", m.config.Name, m.config.DataDir)
+	}
+	if m.apiListener, err = m.config.Security.Listen(m.config.Listen); err != nil {
+		return err
+	}
+	if m.raftListener, err = m.config.Security.Listen(m.config.RaftListen); err != nil {
+		return err
+	}
+	m.machine = newMachine(m.fail)
+	m.http = &http.Client{
+		Timeout:   memberTimeout,
+		Transport: &http.Transport{DialContext: m.config.Security.DialNetwork, MaxIdleConnsPerHost: idleConnections},
+		// Members are asked where they are; nobody may send the question elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState))
+	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Logger: m.logger})
+	m.run(hasState)
+	return nil
+}
+
+// run starts the member's goroutines (docs/goroutines.md lists them); Close stops and awaits them.
+func (m *Member) run(hasState bool) {
+	ctx, cancel := context.WithCancel(context.Background())
+	m.stop = cancel
+	exchange := &peers.Exchange{
+		Directory: m.directory, Join: m.config.Join, HTTP: m.http,
+		Settled: func() bool { return m.State().Cluster != "" },
+	}
+	m.all.Go(func() { exchange.Run(ctx) })
+	m.all.Go(func() { m.server.Run(ctx) })
+	m.all.Go(func() {
+		if err := m.server.HTTP().Serve(m.apiListener); !errors.Is(err, http.ErrServerClosed) {
+			m.fail(fmt.Errorf("cannot serve the control API: %w", err))
+		}
+	})
+	m.all.Go(func() { m.takePart(ctx, hasState) })
+}
+
+func (m *Member) selfInfo(hasState bool) api.PeerInfo {
+	return api.PeerInfo{
+		ID: m.identity.ID(), Name: m.config.Name, Boot: m.identity.Boot,
+		API:      "http://" + firstOf(m.config.Advertise, m.APIAddr()),
+		Raft:     firstOf(m.config.RaftAdvertise, m.RaftAddr()),
+		HasState: hasState, Expect: m.config.Expect, Level: fsm.LevelSupported,
+		Bootstrap: fingerprint(m.config.Settings),
+	}
+}
+
+func firstOf(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// fingerprint tells founding settings apart.
+func fingerprint(settings api.Settings) string {
+	raw, _ := json.Marshal(settings) // plain strings and numbers: cannot fail
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:8])
+}
+
+// takePart opens Raft when the time has come, and then does the leader's duties whenever it leads.
+func (m *Member) takePart(ctx context.Context, hasState bool) {
+	var founders []api.MemberID
+	if !hasState {
+		var started bool
+		if founders, started = m.awaitFounding(ctx); !started {
+			return
+		}
+	}
+	replica, err := consensus.Open(consensus.Config{
+		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
+		Dial: m.config.Security.Dial, Resolve: m.directory.RaftAddress,
+		Machine: m.machine, Logger: m.logger,
+	}, founders)
+	if err == nil {
+		err = m.identity.MarkJoined()
+	}
+	if err != nil {
+		m.fail(err)
+		return
+	}
+	m.replica.Store(replica)
+	m.announceState(replica)
+	m.reignWheneverElected(ctx, replica)
+	if err := replica.Close(); err != nil {
+		m.logger.Warn("Raft did not stop cleanly", "error", err)
+	}
+}
+
+// announceState tells the others that this member has a log, and whom that lists.
+func (m *Member) announceState(replica *consensus.Replica) {
+	servers, err := replica.Servers()
+	m.directory.UpdateSelf(func(self *api.PeerInfo) {
+		self.HasState = true
+		for _, server := range servers {
+			self.Members = append(self.Members, server.ID)
+		}
+	})
+	if err != nil {
+		m.logger.Warn("cannot read the Raft configuration", "error", err)
+	}
+}
+
+// awaitFounding waits until this member may open Raft; false: it never will.
+func (m *Member) awaitFounding(ctx context.Context) (founders []api.MemberID, start bool) {
+	lastLog := time.Now()
+	for {
+		decision := m.directory.Decide(time.Now())
+		switch {
+		case decision.Refusal != nil:
+			m.fail(decision.Refusal)
+			return nil, false
+		case decision.Start:
+			return decision.Founders, true
+		case time.Since(lastLog) > waitingLogEvery:
+			m.logger.Info("waiting to found the cluster", "missing", decision.Waiting)
+			lastLog = time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return nil, false
+		case <-time.After(decideEvery):
+		}
+	}
+}
+
+// APIAddr and RaftAddr are the addresses bound.
+func (m *Member) APIAddr() string  { return m.apiListener.Addr().String() }
+func (m *Member) RaftAddr() string { return m.raftListener.Addr().String() }
+
+// Done is closed when the member cannot go on; Err then says why.
+func (m *Member) Done() <-chan struct{} { return m.done }
+
+// Err is why the member stopped by itself, nil if it did not.
+func (m *Member) Err() error {
+	select {
+	case <-m.done:
+		return m.err
+	default:
+		return nil
+	}
+}
+
+func (m *Member) fail(err error) {
+	m.failOnce.Do(func() {
+		m.err = err
+		close(m.done)
+	})
+}
+
+// Close stops the member: polls end, running requests finish as long as ctx allows, leadership is
+// given away, and every goroutine has ended when it returns.
+func (m *Member) Close(ctx context.Context) error {
+	m.stop()
+	err := m.server.HTTP().Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, m.server.HTTP().Close())
+	}
+	m.all.Wait()
+	m.closeListeners()
+	m.http.CloseIdleConnections()
+	m.fail(nil)
+	return errors.Join(err, m.lock.Unlock())
+}
+
+func (m *Member) closeListeners() {
+	for _, listener := range []net.Listener{m.apiListener, m.raftListener} {
+		if listener != nil {
+			_ = listener.Close() // the servers on them have closed them already, mostly
+		}
+	}
+}

@@ -1,0 +1,234 @@
+package controlplane
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/stead-io/stead/api"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// cluster is three members in this process, over real sockets and disks.
+type cluster struct {
+	t       *testing.T
+	folder  string
+	members [3]*Member
+}
+
+func newCluster(t *testing.T) *cluster {
+	c := &cluster{t: t, folder: t.TempDir()}
+	t.Cleanup(func() {
+		for i := range c.members {
+			c.stop(i)
+		}
+	})
+	for i := range c.members {
+		c.start(i)
+	}
+	c.await("a leader", func() bool { return c.leader() != nil })
+	return c
+}
+
+func (c *cluster) config(i int) Config {
+	config := NewConfig()
+	config.Name = fmt.Sprintf("c%d", i+1)
+	config.Listen, config.RaftListen = "127.0.0.1:0", "127.0.0.1:0"
+	config.DataDir = filepath.Join(c.folder, config.Name)
+	config.Expect = len(c.members)
+	config.PlanDelay = 50 * time.Millisecond
+	config.Logger = slog.New(slog.NewTextHandler(c.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	for _, other := range c.members {
+		if other != nil {
+			config.Join = append(config.Join, other.APIAddr())
+		}
+	}
+	return config
+}
+
+func (c *cluster) start(i int) *Member {
+	c.t.Helper()
+	member, err := Open(c.config(i))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.members[i] = member
+	return member
+}
+
+func (c *cluster) stop(i int) {
+	if c.members[i] == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.members[i].Close(ctx); err != nil {
+		c.t.Errorf("member %d: %v", i, err)
+	}
+	c.members[i] = nil
+}
+
+func (c *cluster) leader() *Member {
+	for _, member := range c.members {
+		if member != nil && member.IsLeader() {
+			return member
+		}
+	}
+	return nil
+}
+
+func (c *cluster) await(what string, reached func() bool) {
+	c.t.Helper()
+	for deadline := time.Now().Add(patience); !reached(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			c.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// call sends a request to one member and decodes the answer.
+func call(t *testing.T, member *Member, method, path string, body, answer any) int {
+	t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body == nil {
+		raw = nil
+	}
+	request, err := http.NewRequest(method, "http://"+member.APIAddr()+path, bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer != nil {
+		if err := json.Unmarshal(content, answer); err != nil {
+			t.Fatalf("%s %s: %v in %q", method, path, err, content)
+		}
+	}
+	return response.StatusCode
+}
+
+func registration(id string, port int) api.Registration {
+	return api.Registration{ID: api.NodeID(id), Address: fmt.Sprintf("127.0.0.1:%d", port), Lease: api.LeaseNone, OnDown: api.OnDownReset}
+}
+
+func TestClusterLivesThroughItsLeader(t *testing.T) {
+	c := newCluster(t)
+	for i := range 3 {
+		var answer api.Registered
+		if status := call(t, c.members[i], "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 1+i), &answer); status != http.StatusCreated {
+			t.Fatalf("registered through member %d: %d", i, status)
+		}
+	}
+	c.await("slots for all", func() bool {
+		leader := c.leader()
+		return leader != nil && len(leader.State().SlotsHeld()) == 3
+	})
+	before := c.leader().State()
+	for i, member := range c.members {
+		if member.IsLeader() {
+			c.stop(i)
+			break // its successor may lead by now
+		}
+	}
+	c.await("another leader", func() bool { return c.leader() != nil })
+	after := c.leader()
+	if after.State().Version().Compare(before.Version()) < 0 {
+		t.Fatalf("versions ran back from %s to %s", before.Version(), after.State().Version())
+	}
+	if status := call(t, after, "POST", "/v1/nodes", registration("n9", 9), nil); status != http.StatusCreated {
+		t.Fatalf("registering with two members: %d", status)
+	}
+}
+
+func TestClusterComesBackElsewhere(t *testing.T) {
+	c := newCluster(t)
+	call(t, c.leader(), "POST", "/v1/nodes", registration("n1", 1), nil)
+	c.await("slots", func() bool { l := c.leader(); return l != nil && len(l.State().SlotsHeld()) == 1 })
+	before := c.leader().State()
+	for i := range c.members {
+		c.stop(i)
+	}
+	for i := range c.members {
+		c.start(i)
+	}
+	c.await("a leader on new ports", func() bool { return c.leader() != nil })
+	after := c.leader().State()
+	if after.Cluster != before.Cluster || after.Version() != before.Version() || after.NewestChange() != before.NewestChange() {
+		t.Fatalf("came back as %s %s, was %s %s", after.Cluster, after.Version(), before.Cluster, before.Version())
+	}
+}
+
+func TestWipedMemberIsRefused(t *testing.T) {
+	c := newCluster(t)
+	i := 0
+	for c.members[i].IsLeader() {
+		i++
+	}
+	c.stop(i)
+	if err := os.RemoveAll(c.config(i).DataDir); err != nil {
+		t.Fatal(err)
+	}
+	member := c.start(i)
+	select {
+	case <-member.Done():
+	case <-time.After(patience):
+		t.Fatal("an empty folder under a known name was not refused")
+	}
+	if api.CodeOf(member.Err()) != api.CodeMemberNameKnown {
+		t.Fatalf("got %v", member.Err())
+	}
+}
+
+func TestMemberThatLostItsLogIsRefused(t *testing.T) {
+	c := newCluster(t)
+	c.stop(0)
+	if err := os.Remove(filepath.Join(c.config(0).DataDir, "raft.db")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(c.config(0)); err == nil {
+		t.Fatal("a member without its log was started")
+	}
+}
+
+func TestLoneMemberSaysSo(t *testing.T) {
+	c := newCluster(t)
+	c.stop(1)
+	c.stop(2)
+	c.await("cut off", func() bool { return !c.members[0].InTouch() })
+	var problem api.Problem
+	status := call(t, c.members[0], "GET", "/v1/ring?after=999&wait=30s", nil, &problem)
+	if status != http.StatusServiceUnavailable || problem.Code != api.CodeNoLeader {
+		t.Fatalf("a poll got %d %+v", status, problem)
+	}
+	status = call(t, c.members[0], "POST", "/v1/nodes", registration("n1", 1), &problem)
+	if status != http.StatusServiceUnavailable || problem.Code != api.CodeNoLeader {
+		t.Fatalf("a write got %d %+v", status, problem)
+	}
+	if status := call(t, c.members[0], "GET", "/v1/nodes?consistency=stale", nil, nil); status != http.StatusOK {
+		t.Fatalf("a stale read got %d", status)
+	}
+}

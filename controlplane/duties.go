@@ -1,0 +1,236 @@
+package controlplane
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane/consensus"
+	"github.com/stead-io/stead/controlplane/fsm"
+	"github.com/stead-io/stead/controlplane/liveness"
+	"github.com/stead-io/stead/controlplane/planner"
+)
+
+const (
+	dutyEvery   = 50 * time.Millisecond
+	forgetEvery = time.Minute
+	// evictAfterElection is how long a new leader waits before it gives a dead node's slots away: those
+	// that live have then had twice the time that they need to say so.
+	evictAfterElection = 2 * api.TTLDefault
+
+	systemActor = "system"
+)
+
+// duties are what only the leader does, and what it knows that no other member does.
+type duties struct {
+	mu      sync.Mutex
+	tracker *liveness.Tracker // nil while this member does not lead
+	fleet   *liveness.Fleet
+	elected time.Time
+}
+
+// reignWheneverElected does the leader's duties from each election to the loss of leadership.
+func (m *Member) reignWheneverElected(ctx context.Context, replica *consensus.Replica) {
+	var reign sync.WaitGroup
+	abdicate := context.CancelFunc(func() {})
+	for {
+		select {
+		case <-ctx.Done():
+			abdicate()
+			reign.Wait()
+			return
+		case leads := <-replica.Leadership():
+			abdicate()
+			reign.Wait()
+			if leads {
+				var reigning context.Context
+				reigning, abdicate = context.WithCancel(ctx)
+				reign.Go(func() { m.reign(reigning, replica) })
+			}
+		}
+	}
+}
+
+func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
+	if err := m.ascend(ctx, replica); err != nil {
+		m.logger.Info("leadership did not hold", "error", err)
+		return
+	}
+	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
+	probes := newProbes(m.config.Security, m.probed)
+	m.duties.begin(time.Now())
+	defer m.duties.end()
+	defer probes.stop()
+	tick := time.NewTicker(dutyEvery)
+	defer tick.Stop()
+	lastForget := time.Now()
+	for {
+		changed := m.machine.changes()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-changed:
+		}
+		now := time.Now()
+		m.lastLed.Store(now.UnixNano())
+		m.doDuties(ctx, now)
+		probes.follow(ctx, m.State().Nodes())
+		if now.Sub(lastForget) > forgetEvery {
+			m.duties.forget(m.State(), now)
+			lastForget = now
+		}
+	}
+}
+
+// ascend brings a new leader up to date: everything of earlier terms is applied, the cluster exists,
+// and the names of its members are recorded.
+func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
+	if err := replica.Barrier(); err != nil {
+		return err
+	}
+	if m.State().Cluster == "" {
+		if _, err := m.Propose(ctx, systemActor, m.foundingCommand()); err != nil {
+			return err
+		}
+		m.logger.Info("cluster founded", "cluster", m.State().Cluster)
+	}
+	servers, err := replica.Servers()
+	if err != nil {
+		return err
+	}
+	known := make(map[api.MemberID]bool)
+	for _, member := range m.State().Members {
+		known[member.ID] = true
+	}
+	for _, server := range servers {
+		if info, met := m.directory.Info(server.ID); met && !known[server.ID] {
+			if _, err := m.Propose(ctx, systemActor, fsm.Member{ID: server.ID, Name: info.Name}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *Member) foundingCommand() fsm.Bootstrap {
+	settings := m.config.Settings
+	settings.HashKey = randomHex()
+	return fsm.Bootstrap{Cluster: api.ClusterID(randomHex()), Settings: settings}
+}
+
+func randomHex() string {
+	var octets [16]byte
+	_, _ = rand.Read(octets[:]) // never fails
+	return hex.EncodeToString(octets[:])
+}
+
+// doDuties proposes what is due: transitions first, for plans depend on them.
+func (m *Member) doDuties(ctx context.Context, now time.Time) {
+	if transitions := m.duties.judge(m.State(), now); len(transitions) > 0 {
+		m.proposeDuty(ctx, fsm.Status{Transitions: transitions})
+	}
+	state := m.State()
+	agenda := planner.Due(state, m.policy(), now)
+	if m.duties.ledFor(now) < evictAfterElection && anyExpired(state, append(agenda.Settle, agenda.Hold...)) {
+		return // too early to hold anyone for dead
+	}
+	if len(agenda.Hold) > 0 {
+		m.logger.Warn("too many nodes vanished at once; their slots are held", "changes", agenda.Hold)
+		m.proposeDuty(ctx, fsm.Hold{Changes: agenda.Hold, Reason: "held: too many nodes vanished at once"})
+		return // plan from the state that knows
+	}
+	if len(agenda.Settle) > 0 {
+		want, moved := planner.Plan(state, agenda.Settle)
+		m.logger.Info("ring planned", "changes", agenda.Settle, "moved", moved)
+		m.proposeDuty(ctx, fsm.Want{Base: state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
+	}
+}
+
+func anyExpired(state *fsm.State, ids []api.ChangeID) bool {
+	for _, id := range ids {
+		if change, problem := state.Change(id); problem == nil && change.Kind == "expire" {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Member) policy() planner.Policy {
+	return planner.Policy{Delay: m.config.PlanDelay, EvictShare: m.config.EvictShare, EvictWindow: m.config.EvictWindow}
+}
+
+// proposeDuty proposes and leaves a failure to the next round, which sees what became of it.
+func (m *Member) proposeDuty(ctx context.Context, command fsm.Command) {
+	if _, err := m.Propose(ctx, systemActor, command); err != nil {
+		var problem *api.Problem
+		if !errors.As(err, &problem) || !problem.Retryable() {
+			m.logger.Warn("a duty was refused", "command", command, "error", err)
+		}
+	}
+}
+
+func (d *duties) begin(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tracker, d.fleet, d.elected = liveness.NewTracker(now), liveness.NewFleet(), now
+}
+
+func (d *duties) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tracker, d.fleet = nil, nil
+}
+
+func (d *duties) begun() bool {
+	return d.with(func(*liveness.Tracker, *liveness.Fleet) {})
+}
+
+func (d *duties) ledFor(now time.Time) time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return now.Sub(d.elected)
+}
+
+func (d *duties) forget(state *fsm.State, now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tracker.Forget(func(id api.NodeID) bool { return state.Node(id) != nil })
+	d.fleet.Forget(now)
+}
+
+func (d *duties) judge(state *fsm.State, now time.Time) []fsm.Transition {
+	nodes := state.Nodes()
+	subjects := make([]liveness.Subject, len(nodes))
+	for i, node := range nodes {
+		subjects[i] = liveness.Subject{
+			ID: node.Registration.ID, Session: node.Session, Status: node.Status,
+			TTL: time.Duration(node.Registration.TTL), Static: node.Static(),
+		}
+		if check := node.Registration.Check; check != nil {
+			subjects[i].Failures = check.Failures
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var transitions []fsm.Transition
+	for _, found := range d.tracker.Judge(subjects, now) {
+		transitions = append(transitions, fsm.Transition{Node: found.ID, Session: found.Session, Status: found.Status, Reason: found.Reason})
+	}
+	return transitions
+}
+
+// with runs f on what the leader knows; false: this member does not lead.
+func (d *duties) with(f func(*liveness.Tracker, *liveness.Fleet)) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tracker == nil {
+		return false
+	}
+	f(d.tracker, d.fleet)
+	return true
+}

@@ -1,0 +1,86 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/stead-io/stead/api"
+)
+
+func (d *draft) bootstrap(command Bootstrap) *api.Problem {
+	if d.state.Cluster != "" {
+		return api.NewProblem(api.CodeConflict, "the cluster exists already")
+	}
+	if err := command.Cluster.Validate(); err != nil {
+		return api.NewProblem(api.CodeInvalid, "%v", err).InField("cluster")
+	}
+	if problem := command.Settings.Validate(); problem != nil {
+		return problem
+	}
+	d.state.Cluster = command.Cluster
+	d.state.Settings = command.Settings
+	slots := 1 << command.Settings.SlotBits
+	d.state.slots = newSlotTable(slots)
+	d.state.want = newWantTable(slots, command.Settings.Replicas)
+	d.oldSettings = &api.Settings{}
+	d.addChange("bootstrap", "", api.ChangeDone)
+	return nil
+}
+
+// member records who took part. A name belongs to the data folder it was first used with.
+func (d *draft) member(command Member) *api.Problem {
+	for _, known := range d.state.Members {
+		if known.ID == command.ID {
+			return nil
+		}
+		if known.Name == command.Name {
+			return api.NewProblem(api.CodeMemberNameKnown, "member %s has another data folder", command.Name)
+		}
+	}
+	d.state.Members = append(slices.Clone(d.state.Members), command)
+	return nil
+}
+
+func (d *draft) settings(command Settings) *api.Problem {
+	next := d.state.Settings
+	if command.Keys != nil {
+		next.Keys = command.Keys
+	}
+	if command.NoKey != "" {
+		next.NoKey = command.NoKey
+	}
+	if problem := next.Validate(); problem != nil {
+		return problem
+	}
+	if _, problem := api.ParseKeyRules(next.Keys); problem != nil {
+		return problem
+	}
+	if next.Equal(d.state.Settings) {
+		d.result.Note = "the settings are so already"
+		return nil
+	}
+	rulesDiffer := !slices.Equal(next.Keys, d.state.Settings.Keys)
+	if rulesDiffer && d.state.slotsAreHeld() && !command.Force {
+		return api.NewProblem(api.CodeSettingGuarded,
+			"other key rules would look for state under other keys, and nodes hold slots").
+			InField("keys").WithNext("force it only if the state may be left behind")
+	}
+	old := d.state.Settings
+	d.oldSettings = &old
+	d.state.Settings = next
+	change := d.addChange("settings", "", api.ChangeDone)
+	change.Lossy = rulesDiffer && d.state.slotsAreHeld()
+	return nil
+}
+
+func (s *State) slotsAreHeld() bool { return len(s.SlotsHeld()) > 0 }
+
+func (d *draft) level(command Level) *api.Problem {
+	switch {
+	case command.Level < d.state.Level:
+		return api.NewProblem(api.CodeInvalid, "the level is %d and never falls", d.state.Level).InField("level")
+	case command.Level > LevelSupported:
+		return api.NewProblem(api.CodeUnsupported, "this version supports levels to %d", LevelSupported).InField("level")
+	}
+	d.state.Level = command.Level
+	return nil
+}

@@ -1,0 +1,127 @@
+package fsm
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"github.com/stead-io/stead/api"
+)
+
+var update = flag.Bool("update", false, "write new golden log entries; never change one that was released")
+
+// goldenCommands holds one command of each type. Entries of these stand in testdata/log: a program must
+// decode what any earlier one wrote.
+func goldenCommands() map[CommandType]Command {
+	weight, zone := 3, "b"
+	return map[CommandType]Command{
+		TypeBootstrap: Bootstrap{Cluster: testCluster, Settings: testSettings()},
+		TypeMember:    Member{ID: "c1-0011223344556677", Name: "c1"},
+		TypeRegister: Register{api.Registration{
+			ID: "n1", Address: "127.0.0.1:7500", PublicAddress: "node.example:80", Zone: "a", Weight: 2,
+			OnDown: api.OnDownReset, Lease: api.LeaseNone, Check: &api.Check{HTTP: "/healthz", Interval: api.Duration(api.CheckIntervalDefault), Failures: 3},
+			TTL: api.Duration(api.TTLDefault), StoreID: testCluster, Volatile: true, Boot: 7, Nonce: "abc",
+			Service: "kv", SlotBits: 8, Replace: true, Meta: map[string]string{"rack": "r1"},
+		}},
+		TypeStatus:    Status{[]Transition{{Node: "n1", Session: "1-3", Status: api.NodeDown, Reason: "no beat for 2s"}}},
+		TypeDrain:     Drain{Node: "n1", On: true},
+		TypePatch:     Patch{Node: "n1", Patch: api.NodePatch{Weight: &weight, Zone: &zone}},
+		TypeRemove:    Remove{Node: "n1", Force: true},
+		TypeRebalance: Rebalance{},
+		TypeSettings:  Settings{Keys: []string{"path:/kv/{key}"}, NoKey: api.NoKeyAny, Force: true},
+		TypeWant:      Want{Base: 4, Want: []byte{0, 0, 0xff, 0xff}, Changes: []api.ChangeID{2, 3}},
+		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
+		TypeLevel:     Level{Level: 1},
+	}
+}
+
+func TestGoldenLogEntries(t *testing.T) {
+	commands := goldenCommands()
+	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
+		command, listed := commands[kind]
+		if !listed {
+			t.Fatalf("no golden command of type %d", kind)
+		}
+		header := Header{Time: 1_700_000_000_000, Actor: "alice@host"}
+		path := filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))
+		if *update {
+			entry, err := Encode(header, command)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, entry, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		entry, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		gotHeader, got, err := Decode(entry)
+		if err != nil || gotHeader != header || !reflect.DeepEqual(got, command) {
+			t.Errorf("%s decodes to %+v %+v, %v; want %+v", path, gotHeader, got, err, command)
+		}
+	}
+}
+
+// FuzzApply feeds arbitrary entries to a state with nodes: each is refused or leaves the invariants.
+func FuzzApply(f *testing.F) {
+	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
+		if entry, err := os.ReadFile(filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))); err == nil {
+			f.Add(entry)
+		}
+	}
+	f.Fuzz(func(t *testing.T, entry []byte) {
+		h := newHistory(t)
+		h.must(Register{node("n1", 1)})
+		h.must(Register{node("n2", 2)})
+		h.spread("n1", "n2")
+		next, _, err := Apply(h.state, h.state.Index+1, entry)
+		if err != nil {
+			return
+		}
+		if err := next.Check(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzDecodeState feeds damaged snapshots under a right digest: each is refused, or is a state with its
+// invariants.
+func FuzzDecodeState(f *testing.F) {
+	h := newHistory(f)
+	h.must(Register{node("n1", 1)})
+	h.spread("n1")
+	_, body, _ := bytes.Cut(encode(f, h.state), []byte("\n"))
+	f.Add(body)
+	f.Add([]byte("{}"))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sum := sha256.Sum256(body)
+		head := snapshotMagic + hex.EncodeToString(sum[:]) + "\n"
+		state, err := DecodeState(bytes.NewReader(append([]byte(head), body...)))
+		if err != nil {
+			return
+		}
+		if err := state.Check(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestDamagedSnapshotsAreRefused(t *testing.T) {
+	h := newHistory(t)
+	h.must(Register{node("n1", 1)})
+	whole := encode(t, h.state)
+	for _, damaged := range [][]byte{nil, []byte("x"), whole[:len(whole)-1], append(bytes.Clone(whole), ' '), whole[1:]} {
+		if _, err := DecodeState(bytes.NewReader(damaged)); !errors.Is(err, ErrSnapshot) {
+			t.Errorf("got %v", err)
+		}
+	}
+}

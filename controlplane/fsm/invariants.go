@@ -1,0 +1,116 @@
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+)
+
+// Check reports the first invariant of a state that does not hold; the tests ask it after every
+// command.
+//
+//  1. Nodes: the id index is sorted and lists exactly the nodes there are, each at its own index.
+//  2. Slots: a primary is listed and a member of the in-sync set; an unassigned slot has none.
+//  3. Wants: listed or since removed, distinct, without gaps.
+//  4. Changes: numbered without gaps up to the newest; pending ones are marked so.
+//  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
+func (s *State) Check() error {
+	if s.Cluster == "" {
+		return nil // nothing can be wrong before there is anything
+	}
+	for _, check := range []func() error{s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *State) checkNodes() error {
+	listed := 0
+	for i, node := range s.nodes {
+		if node == nil {
+			continue
+		}
+		listed++
+		if int(node.Index) != i {
+			return fmt.Errorf("node %s says index %d and stands at %d", node.Registration.ID, node.Index, i)
+		}
+		if s.Node(node.Registration.ID) != node {
+			return fmt.Errorf("node %s is not found by its id", node.Registration.ID)
+		}
+	}
+	if listed != len(s.byID) {
+		return fmt.Errorf("%d nodes stand in the table, %d in the id index", listed, len(s.byID))
+	}
+	return nil
+}
+
+func (s *State) checkSlots() error {
+	for i := range s.slots.count() {
+		slot := s.slots.at(ring.Slot(i))
+		if slot.Primary == ring.NoNode {
+			if len(slot.ISR) != 0 {
+				return fmt.Errorf("slot %d is unassigned and has an in-sync set", i)
+			}
+			continue
+		}
+		if s.NodeAt(slot.Primary) == nil {
+			return fmt.Errorf("slot %d has primary %d, which is not listed", i, slot.Primary)
+		}
+		inSync := false
+		for _, replica := range slot.ISR {
+			inSync = inSync || replica.Node == slot.Primary
+		}
+		if !inSync {
+			return fmt.Errorf("slot %d has primary %d outside its in-sync set", i, slot.Primary)
+		}
+	}
+	return nil
+}
+
+func (s *State) checkWants() error {
+	for i := range s.slots.count() {
+		seen := map[ring.NodeIndex]bool{}
+		gap := false
+		for _, index := range s.want.row(ring.Slot(i)) {
+			if index == ring.NoNode {
+				gap = true
+				continue
+			}
+			if gap || seen[index] || int(index) >= len(s.want.names) || s.want.names[index] == "" {
+				return fmt.Errorf("slot %d wants %v", i, s.want.row(ring.Slot(i)))
+			}
+			seen[index] = true
+		}
+	}
+	return nil
+}
+
+func (s *State) checkChanges() error {
+	for i, change := range s.changes {
+		if want := s.lastID - api.ChangeID(len(s.changes)-1-i); change.ID != want {
+			return fmt.Errorf("change %d stands where %d should", change.ID, want)
+		}
+	}
+	for _, change := range s.Pending() {
+		if change.Status != "pending" {
+			return fmt.Errorf("change %d is listed as pending and is %s", change.ID, change.Status)
+		}
+	}
+	return nil
+}
+
+func (s *State) checkVersions() error {
+	for i, record := range s.versions.items {
+		if want := s.Number - uint64(len(s.versions.items)-1-i); record.Number != want {
+			return fmt.Errorf("version %d stands where %d should", record.Number, want)
+		}
+	}
+	past, problem := s.At(s.OldestVersion().Number)
+	if problem != nil {
+		return problem
+	}
+	return past.Table.Validate()
+}

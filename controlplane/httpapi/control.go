@@ -1,0 +1,44 @@
+package httpapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane/fsm"
+)
+
+// Control is what the API needs of a member.
+type Control interface {
+	// State is the present state, Changed a channel closed when it is no longer that.
+	State() *fsm.State
+	Changed() <-chan struct{}
+
+	// Propose replicates a command. On a member that does not lead it fails with no_leader.
+	Propose(ctx context.Context, actor string, command fsm.Command) (fsm.Result, error)
+	// Linearize waits until State holds all that was committed before the call; leader only.
+	Linearize(ctx context.Context) error
+
+	// ID names this member; Leader the one believed to lead, "" if none; LeaderURL its control API.
+	ID() api.MemberID
+	Leader() api.MemberID
+	LeaderURL() (base string, known bool)
+	IsLeader() bool
+	// InTouch reports whether this member heard from a leader lately: if not, it may be cut off.
+	InTouch() bool
+
+	// Beat and ProxyBeat note that somebody lives; leader only, as what they lead to.
+	Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem
+	ProxyBeat(id api.ProxyID, beat api.ProxyBeat, now time.Time) *api.Problem
+	LastHeard(id api.NodeID, now time.Time) (ago time.Duration, load *api.Load, known bool)
+	Proxies(now time.Time) []api.Proxy
+
+	// CheckNode refuses what this member's own flags forbid: addresses outside the allow-list.
+	CheckNode(registration api.Registration) *api.Problem
+
+	Members() []api.Member
+	Term() uint64
+	Transfer(to string) error
+	// ExchangePeers merges what another member tells and answers with what is known here.
+	ExchangePeers(message api.Peers, now time.Time) (api.Peers, error)
+}

@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/stead-io/stead/api"
+)
+
+// decodeStrict reads a JSON body whose every field must be known: a misspelt option is an error, never
+// a default. An empty body leaves target as it is.
+func decodeStrict(r *http.Request, target any) *api.Problem { return decode(r, target, true) }
+
+// decodeLenient ignores fields it does not know: beats come from newer programs too.
+func decodeLenient(r *http.Request, target any) *api.Problem { return decode(r, target, false) }
+
+func decode(r *http.Request, target any, strict bool) *api.Problem {
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", tooLarge.Limit)
+	case err != nil:
+		return api.NewProblem(api.CodeInvalid, "the body ended early")
+	case len(bytes.TrimSpace(body)) == 0:
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if strict {
+		decoder.DisallowUnknownFields()
+	}
+	if err := decoder.Decode(target); err != nil {
+		return explain(err)
+	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return api.NewProblem(api.CodeInvalid, "something follows the JSON value")
+	}
+	return nil
+}
+
+// explain names the field that a decoder stumbled over.
+func explain(err error) *api.Problem {
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrongType):
+		return api.NewProblem(api.CodeInvalid, "a JSON %s does not fit here", wrongType.Value).InField(wrongType.Field)
+	case errors.As(err, &syntax):
+		return api.NewProblem(api.CodeInvalid, "not JSON: %v at byte %d", syntax, syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return api.NewProblem(api.CodeInvalid, "the JSON value is cut short")
+	}
+	if name, found := strings.CutPrefix(err.Error(), "json: unknown field "); found {
+		return api.NewProblem(api.CodeInvalid, "there is no such field").InField(strings.Trim(name, `"`))
+	}
+	return api.NewProblem(api.CodeInvalid, "%s", strings.TrimPrefix(err.Error(), "json: "))
+}
+
+// writeJSON answers with a value.
+func writeJSON(w http.ResponseWriter, status int, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", api.TypeJSON)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the client may be gone
+	return nil
+}
+
+const (
+	pageDefault = 50
+	pageMax     = 1000
+)
+
+// page reads ?before= and ?limit=.
+func page(r *http.Request) (before uint64, limit int, problem *api.Problem) {
+	query := r.URL.Query()
+	if text := query.Get("before"); text != "" {
+		number, err := strconv.ParseUint(text, 10, 53)
+		if err != nil {
+			return 0, 0, api.NewProblem(api.CodeInvalid, "%q is not a number", api.Clip(text)).InField("before")
+		}
+		before = number
+	}
+	limit = pageDefault
+	if text := query.Get("limit"); text != "" {
+		number, err := strconv.Atoi(text)
+		if err != nil || number < 1 || number > pageMax {
+			return 0, 0, api.NewProblem(api.CodeInvalid, "%q is not between 1 and %d", api.Clip(text), pageMax).InField("limit")
+		}
+		limit = number
+	}
+	return before, limit, nil
+}
+
+// actor is who asks, as history will name it.
+func actor(r *http.Request) string {
+	name := r.Header.Get(api.HeaderActor)
+	if name == "" {
+		return "anonymous"
+	}
+	return api.Clip(strings.Map(printable, name))
+}
+
+func printable(c rune) rune {
+	if c < ' ' || c > '~' {
+		return '?'
+	}
+	return c
+}

@@ -1,0 +1,71 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+
+	"github.com/stead-io/stead/api"
+)
+
+// forwarder passes requests on to the leader.
+type forwarder struct {
+	control Control
+	http    *http.Client
+}
+
+// pass sends the request to the leader and relays its answer. A request is passed on once: members
+// that disagree about who leads answer no_leader instead of sending it in circles.
+func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
+	base, known := f.control.LeaderURL()
+	if !known || r.Header.Get(api.HeaderForwarded) != "" {
+		return api.NewProblem(api.CodeNoLeader, "member %s knows no leader now", f.control.ID())
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", tooLarge.Limit)
+		}
+		return api.NewProblem(api.CodeInvalid, "the body ended early")
+	}
+	request, err := http.NewRequestWithContext(r.Context(), r.Method, base+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header = r.Header.Clone()
+	for _, name := range hopByHop {
+		request.Header.Del(name)
+	}
+	request.Header.Set(api.HeaderForwarded, string(f.control.ID()))
+	response, err := f.http.Do(request)
+	if err != nil {
+		return passFailed(r, err)
+	}
+	defer response.Body.Close()
+	relay(w, response)
+	return nil
+}
+
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// passFailed tells a leader that never saw the request from one that may have acted on it.
+func passFailed(r *http.Request, err error) error {
+	var operation *net.OpError
+	dialFailed := errors.As(err, &operation) && operation.Op == "dial"
+	if dialFailed || r.Method == http.MethodGet {
+		return api.NewProblem(api.CodeNoLeader, "the leader cannot be reached")
+	}
+	return api.NewProblem(api.CodeAmbiguous, "the leader broke off before it answered")
+}
+
+func relay(w http.ResponseWriter, response *http.Response) {
+	header := w.Header()
+	for name, values := range response.Header {
+		header[name] = values
+	}
+	w.WriteHeader(response.StatusCode)
+	_, _ = io.Copy(w, response.Body) // the client may be gone
+}

@@ -1,0 +1,192 @@
+package httpapi
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/controlplane/fsm"
+)
+
+// listVersions answers GET /v1/ring/versions.
+func (s *Server) listVersions(w http.ResponseWriter, r *http.Request) error {
+	before, limit, problem := page(r)
+	if problem != nil {
+		return problem
+	}
+	state := s.control.State()
+	versions, more := state.Versions(before, limit)
+	list := api.VersionList{Versions: versions, Oldest: state.OldestVersion()}
+	if more {
+		list.Next = versions[len(versions)-1].Version.Number
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+// showVersion answers GET /v1/ring/versions/{version}.
+func (s *Server) showVersion(w http.ResponseWriter, r *http.Request) error {
+	state := s.control.State()
+	version, problem := parseVersion(r.PathValue("version"), state.Generation)
+	if problem != nil {
+		return problem
+	}
+	past, problem := pastAt(state, version)
+	if problem != nil {
+		return problem
+	}
+	versions, _ := state.Versions(version.Number+1, 1)
+	shown := api.RingVersion{Version: version, Cause: "the oldest kept"}
+	if len(versions) == 1 && versions[0].Version == version {
+		shown = versions[0]
+	}
+	shown.Digest = past.Table.Digest().String()
+	return writeJSON(w, http.StatusOK, shown)
+}
+
+func pastAt(state *fsm.State, version api.Version) (fsm.Past, *api.Problem) {
+	switch {
+	case version.Generation > state.Generation:
+		return fsm.Past{}, api.NewProblem(api.CodeVersionUnknown, "the ring is in generation %d", state.Generation)
+	case version.Generation < state.Generation:
+		problem := api.NewProblem(api.CodeVersionGone, "generation %d is no longer kept", version.Generation)
+		problem.Oldest = state.OldestVersion().String()
+		return fsm.Past{}, problem
+	}
+	return state.At(version.Number)
+}
+
+// listChanges answers GET /v1/ring/changes.
+func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) error {
+	before, limit, problem := page(r)
+	if problem != nil {
+		return problem
+	}
+	state := s.control.State()
+	changes, more := state.Changes(api.ChangeID(before), limit)
+	list := api.ChangeList{Changes: []api.Change{}, Oldest: state.OldestChange()}
+	for _, change := range changes {
+		list.Changes = append(list.Changes, change.Show())
+	}
+	if more {
+		list.Next = changes[len(changes)-1].ID
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+// showChange answers GET /v1/ring/changes/{id}.
+func (s *Server) showChange(w http.ResponseWriter, r *http.Request) error {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 53)
+	if err != nil {
+		return api.NewProblem(api.CodeInvalid, "%q is not a change id", api.Clip(r.PathValue("id"))).InField("id")
+	}
+	change, problem := s.control.State().Change(api.ChangeID(id))
+	if problem != nil {
+		return problem
+	}
+	shown := change.Show()
+	shown.Want = change.Want()
+	return writeJSON(w, http.StatusOK, shown)
+}
+
+// diffRing answers GET /v1/ring/diff?from=&to=.
+func (s *Server) diffRing(w http.ResponseWriter, r *http.Request) error {
+	state := s.control.State()
+	query := r.URL.Query()
+	if query.Get("from") == "" {
+		return api.NewProblem(api.CodeInvalid, "a version such as 7 or 1-7, or a change such as c3, is needed").InField("from")
+	}
+	from, problem := point(state, query.Get("from"))
+	if problem != nil {
+		return inField(problem, "from")
+	}
+	to := fsm.Past{Table: state.Table(), Settings: state.Settings}
+	if text := query.Get("to"); text != "" {
+		if to, problem = point(state, text); problem != nil {
+			return inField(problem, "to")
+		}
+	}
+	return writeJSON(w, http.StatusOK, ring.Diff(from.Table, to.Table))
+}
+
+func inField(problem *api.Problem, field string) *api.Problem {
+	if problem.Code == api.CodeInvalid {
+		problem.Field = field
+	}
+	return problem
+}
+
+// point finds the ring at a version ("7", "1-7") or as a change left it ("c3").
+func point(state *fsm.State, text string) (fsm.Past, *api.Problem) {
+	if number, isChange := strings.CutPrefix(text, "c"); isChange {
+		id, err := strconv.ParseUint(number, 10, 53)
+		if err != nil {
+			return fsm.Past{}, api.NewProblem(api.CodeInvalid, "%q is not a change such as c3", api.Clip(text))
+		}
+		change, problem := state.Change(api.ChangeID(id))
+		if problem != nil {
+			return fsm.Past{}, problem
+		}
+		return pastAt(state, change.Last)
+	}
+	version, problem := parseVersion(text, state.Generation)
+	if problem != nil {
+		return fsm.Past{}, problem
+	}
+	return pastAt(state, version)
+}
+
+// locateKey answers GET /v1/ring/locate?key= or ?key_hex=.
+func (s *Server) locateKey(w http.ResponseWriter, r *http.Request) error {
+	key, problem := keyOf(r)
+	if problem != nil {
+		return problem
+	}
+	state := s.control.State()
+	view, err := ring.NewView(state.Settings, state.Table())
+	if err != nil {
+		return err
+	}
+	slot := view.Slot(key)
+	location := api.Location{
+		KeyHex: hex.EncodeToString(key), Hash: fmt.Sprintf("%016x", view.Hash(key)),
+		Slot: slot, Epoch: view.Table.Epochs[slot], Version: state.Version(),
+		Replicas: []api.LocationNode{},
+	}
+	if utf8.Valid(key) {
+		location.Key = string(key)
+	}
+	for _, index := range view.Table.ReplicasOf(slot) {
+		if node := state.NodeAt(index); node != nil {
+			entry, _ := view.Table.Node(index)
+			location.Replicas = append(location.Replicas, api.LocationNode{
+				ID: entry.ID, Address: entry.Address,
+				PublicAddress: node.Registration.PublicAddress, Status: entry.Status.String(),
+			})
+		}
+	}
+	return writeJSON(w, http.StatusOK, location)
+}
+
+func keyOf(r *http.Request) ([]byte, *api.Problem) {
+	query := r.URL.Query()
+	if query.Has("key") == query.Has("key_hex") {
+		return nil, api.NewProblem(api.CodeInvalid, "exactly one of key and key_hex is needed").InField("key")
+	}
+	key := []byte(query.Get("key"))
+	if query.Has("key_hex") {
+		raw, err := hex.DecodeString(query.Get("key_hex"))
+		if err != nil {
+			return nil, api.NewProblem(api.CodeInvalid, "not hex").InField("key_hex")
+		}
+		key = raw
+	}
+	if len(key) == 0 || len(key) > api.KeyLengthMax {
+		return nil, api.NewProblem(api.CodeBadKey, "a key has 1 to %d octets, not %d", api.KeyLengthMax, len(key)).InField("key")
+	}
+	return key, nil
+}

@@ -1,0 +1,221 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/stead-io/stead/api"
+)
+
+// Limits of the HTTP server.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	idleTimeout       = 2 * time.Minute
+	headerMax         = 64 << 10
+	bodyMax           = 1 << 20
+)
+
+// Config says what the API serves.
+type Config struct {
+	Control Control
+	// HTTP reaches the leader for forwarded requests.
+	HTTP   *http.Client
+	Logger *slog.Logger
+}
+
+// Server answers the control API.
+type Server struct {
+	control Control
+	forward *forwarder
+	fanout  *fanout
+	metrics *metrics
+	logger  *slog.Logger
+	http    *http.Server
+}
+
+// New makes the server; Run must run for long-polls to be answered.
+func New(config Config) *Server {
+	s := &Server{
+		control: config.Control,
+		forward: &forwarder{control: config.Control, http: config.HTTP},
+		fanout:  newFanout(config.Control),
+		metrics: newMetrics(config.Control),
+		logger:  config.Logger,
+	}
+	s.http = &http.Server{
+		Handler:           s.handler(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerMax,
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+	}
+	return s
+}
+
+// HTTP is the server to run on the member's listener.
+func (s *Server) HTTP() *http.Server { return s.http }
+
+// Run publishes ring versions to whoever waits, until ctx ends; then it ends all waiting.
+func (s *Server) Run(ctx context.Context) { s.fanout.run(ctx) }
+
+// handle is a handler that returns its error.
+type handle func(w http.ResponseWriter, r *http.Request) error
+
+// where says which member answers a request.
+type where int
+
+const (
+	here     where = iota // any member, from its own state
+	leader                // the leader; other members pass the request on
+	readable              // the leader, unless ?consistency=stale asks for any
+)
+
+type route struct {
+	method, path string
+	at           where
+	handle       handle
+}
+
+func (s *Server) routes() []route {
+	return []route{
+		{"POST", "/v1/nodes", leader, s.registerNode},
+		{"GET", "/v1/nodes", readable, s.listNodes},
+		{"GET", "/v1/nodes/{id}", readable, s.showNode},
+		{"PATCH", "/v1/nodes/{id}", leader, s.patchNode},
+		{"DELETE", "/v1/nodes/{id}", leader, s.removeNode},
+		{"POST", "/v1/nodes/{id}/beat", leader, s.beatNode},
+		{"POST", "/v1/nodes/{id}/drain", leader, s.drainNode},
+		{"POST", "/v1/nodes/{id}/undrain", leader, s.undrainNode},
+
+		{"GET", "/v1/ring", here, s.pollRing},
+		{"GET", "/v1/ring/versions", readable, s.listVersions},
+		{"GET", "/v1/ring/versions/{version}", readable, s.showVersion},
+		{"GET", "/v1/ring/changes", readable, s.listChanges},
+		{"GET", "/v1/ring/changes/{id}", readable, s.showChange},
+		{"GET", "/v1/ring/diff", readable, s.diffRing},
+		{"GET", "/v1/ring/locate", readable, s.locateKey},
+		{"POST", "/v1/ring/rebalance", leader, s.rebalanceRing},
+
+		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
+		{"GET", "/v1/proxies", leader, s.listProxies},
+
+		{"GET", "/v1/cluster", readable, s.showCluster},
+		{"PATCH", "/v1/cluster", leader, s.setCluster},
+		{"POST", "/v1/leader/transfer", leader, s.transferLeader},
+		{"POST", "/v1/peers", here, s.exchangePeers},
+	}
+}
+
+func (s *Server) handler() http.Handler {
+	byPath := make(map[string]map[string]http.Handler)
+	for _, route := range s.routes() {
+		if byPath[route.path] == nil {
+			byPath[route.path] = make(map[string]http.Handler)
+		}
+		byPath[route.path][route.method] = s.metrics.measure(route.path, s.serve(route))
+	}
+	mux := http.NewServeMux()
+	for path, methods := range byPath {
+		mux.Handle(path, methodSwitch(methods))
+	}
+	mux.Handle("/livez", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(livez)}))
+	mux.Handle("/readyz", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(s.readyz)}))
+	mux.Handle("/metrics", methodSwitch(map[string]http.Handler{
+		"GET": promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}),
+	}))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		api.NewProblem(api.CodeNotFound, "%s is not a path of the control API", api.Clip(r.URL.Path)).WriteTo(w)
+	})
+	return s.stamp(mux)
+}
+
+// methodSwitch answers 405 with the methods there are.
+func methodSwitch(methods map[string]http.Handler) http.Handler {
+	var allowed []string
+	for method := range methods {
+		allowed = append(allowed, method)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		if handler, known := methods[method]; known {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
+		api.NewProblem(api.CodeMethodNotAllowed, "%s takes %s", api.Clip(r.URL.Path), strings.Join(allowed, ", ")).WriteTo(w)
+	})
+}
+
+// stamp puts on every answer where it comes from.
+func (s *Server) stamp(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		state := s.control.State()
+		header := w.Header()
+		header.Set(api.HeaderCluster, string(state.Cluster))
+		header.Set(api.HeaderIndex, strconv.FormatUint(state.Index, 10))
+		header.Set(api.HeaderLeader, string(s.control.Leader()))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// serve finds the member that answers, and writes whatever error comes of it.
+func (s *Server) serve(route route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+		err := s.answer(route, w, r)
+		if err == nil {
+			return
+		}
+		var problem *api.Problem
+		if !errors.As(err, &problem) {
+			s.logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+			problem = api.NewProblem(api.CodeInternal, "%s %s failed", r.Method, api.Clip(r.URL.Path))
+		}
+		problem.WriteTo(w)
+	})
+}
+
+func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) error {
+	consistency := r.URL.Query().Get("consistency")
+	switch consistency {
+	case "", "default", "stale", "linearizable":
+	default:
+		return api.NewProblem(api.CodeInvalid, "%q is not stale, default or linearizable", api.Clip(consistency)).InField("consistency")
+	}
+	local := route.at == here && consistency != "linearizable" || route.at == readable && consistency == "stale"
+	if !local && !s.control.IsLeader() {
+		return s.forward.pass(w, r)
+	}
+	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
+		return api.NewProblem(api.CodeNoLeader, "the cluster is not founded yet; its members are still looking for each other")
+	}
+	if consistency == "linearizable" && r.Method == http.MethodGet {
+		if err := s.control.Linearize(r.Context()); err != nil {
+			return err
+		}
+	}
+	return route.handle(w, r)
+}
+
+func livez(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+
+// readyz: this member can serve reads and pass writes on.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	if s.control.State().Cluster == "" || !s.control.InTouch() {
+		api.NewProblem(api.CodeNoLeader, "this member is in touch with no leader").WriteTo(w)
+		return
+	}
+	_, _ = w.Write([]byte("ok\n"))
+}

@@ -1,0 +1,75 @@
+package liveness
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stead-io/stead/api"
+)
+
+// How long a proxy that is gone stays listed, and how many are listed at most.
+const (
+	ProxyForgottenAfter = 10 * time.Minute
+	ProxiesMax          = 10_000
+)
+
+// Fleet remembers the proxies that beat. It is not safe for concurrent use.
+type Fleet struct {
+	proxies map[api.ProxyID]*proxyRecord
+}
+
+type proxyRecord struct {
+	beat  api.ProxyBeat
+	heard time.Time
+}
+
+// NewFleet begins empty; the proxies fill it within a beat.
+func NewFleet() *Fleet { return &Fleet{proxies: make(map[api.ProxyID]*proxyRecord)} }
+
+// Heard notes a beat; false: the list is full.
+func (f *Fleet) Heard(id api.ProxyID, beat api.ProxyBeat, now time.Time) bool {
+	if _, known := f.proxies[id]; !known && len(f.proxies) >= ProxiesMax {
+		return false
+	}
+	f.proxies[id] = &proxyRecord{beat: beat, heard: now}
+	return true
+}
+
+// Forget drops the proxies that have long been gone.
+func (f *Fleet) Forget(now time.Time) {
+	for id, proxy := range f.proxies {
+		if now.Sub(proxy.heard) > ProxyForgottenAfter {
+			delete(f.proxies, id)
+		}
+	}
+}
+
+// List shows the fleet by id, beside the ring version that stands.
+func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
+	list := make([]api.Proxy, 0, len(f.proxies))
+	for id, proxy := range f.proxies {
+		shown := api.Proxy{
+			ID: id, Address: proxy.beat.Address, Admin: proxy.beat.Admin,
+			Version: proxy.beat.Version, Nack: proxy.beat.Nack,
+			Status: proxy.status(now), LastBeat: api.Duration(now.Sub(proxy.heard).Round(time.Millisecond)),
+		}
+		if shown.Version.Generation == current.Generation && shown.Version.Number < current.Number {
+			shown.Lag = current.Number - shown.Version.Number
+		}
+		list = append(list, shown)
+	}
+	slices.SortFunc(list, func(a, b api.Proxy) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return list
+}
+
+func (p *proxyRecord) status(now time.Time) string {
+	switch {
+	case now.Sub(p.heard) > api.ProxyDownAfter:
+		return "down"
+	case p.beat.Leaving:
+		return "draining"
+	default:
+		return "up"
+	}
+}

@@ -1,0 +1,195 @@
+package peers
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/durable"
+)
+
+// AliveWithin is how fresh an exchange must be for a member to count as alive.
+const AliveWithin = 3 * time.Second
+
+const (
+	directoryName = "addresses.json"
+	peersMax      = 64
+)
+
+// Directory knows where each member is now. The entry with the higher boot count wins, so the newest
+// address spreads whoever passes it on. It is safe for concurrent use.
+type Directory struct {
+	path string
+
+	mu    sync.Mutex
+	self  api.PeerInfo
+	known map[api.MemberID]*entry
+}
+
+type entry struct {
+	info  api.PeerInfo
+	sees  []api.MemberID // whom it knows, as it said itself
+	heard time.Time      // zero: only from hearsay or from disk
+}
+
+// OpenDirectory starts with what an earlier run learned.
+func OpenDirectory(dataDir string, self api.PeerInfo) *Directory {
+	d := &Directory{path: filepath.Join(dataDir, directoryName), self: self, known: make(map[api.MemberID]*entry)}
+	var remembered []api.PeerInfo
+	if raw, err := os.ReadFile(d.path); err == nil && json.Unmarshal(raw, &remembered) == nil {
+		for _, info := range remembered {
+			if info.ID != self.ID {
+				info.HasState, info.Members = false, nil // as it was; only its own word counts for that
+				d.known[info.ID] = &entry{info: info}
+			}
+		}
+	}
+	return d
+}
+
+// UpdateSelf edits what this member tells the others.
+func (d *Directory) UpdateSelf(edit func(*api.PeerInfo)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	edit(&d.self)
+}
+
+// Message is what this member tells the others: itself, and whom it has heard of.
+func (d *Directory) Message() api.Peers {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return api.Peers{Self: d.self, Known: d.infos()}
+}
+
+func (d *Directory) infos() []api.PeerInfo {
+	infos := make([]api.PeerInfo, 0, len(d.known))
+	for _, known := range d.known {
+		infos = append(infos, known.info)
+	}
+	slices.SortFunc(infos, func(a, b api.PeerInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return infos
+}
+
+// Merge takes in what another member told.
+func (d *Directory) Merge(message api.Peers, now time.Time) error {
+	if err := validatePeer(message.Self); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	changed := false
+	if message.Self.ID != d.self.ID {
+		changed = d.learn(message.Self, true)
+		if known := d.known[message.Self.ID]; known != nil {
+			known.heard = now
+			known.sees = known.sees[:0]
+			for _, info := range message.Known {
+				known.sees = append(known.sees, info.ID)
+			}
+		}
+	}
+	for _, info := range message.Known {
+		if info.ID != d.self.ID && validatePeer(info) == nil {
+			changed = d.learn(info, false) || changed
+		}
+	}
+	if changed {
+		d.save()
+	}
+	return nil
+}
+
+func validatePeer(info api.PeerInfo) error {
+	if err := api.ValidateMemberName(info.Name); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(info.ID), info.Name+"-") || len(info.ID) > 128 {
+		return fmt.Errorf("member id %q is not the name and a nonce", api.Clip(string(info.ID)))
+	}
+	if err := api.ValidateAddress(info.Raft); err != nil {
+		return err
+	}
+	return api.ValidateAddress(strings.TrimPrefix(strings.TrimPrefix(info.API, "http://"), "https://"))
+}
+
+// learn keeps the newer of what is known and what is told; first reports whether the peer speaks for
+// itself. It answers whether an address worth keeping changed.
+func (d *Directory) learn(info api.PeerInfo, first bool) bool {
+	known := d.known[info.ID]
+	switch {
+	case known == nil && len(d.known) >= peersMax:
+		return false
+	case known == nil:
+		if !first {
+			info.HasState, info.Members = false, nil
+		}
+		d.known[info.ID] = &entry{info: info}
+		return true
+	case info.Boot < known.info.Boot, info.Boot == known.info.Boot && !first:
+		return false
+	}
+	moved := known.info.API != info.API || known.info.Raft != info.Raft || known.info.Boot != info.Boot
+	if !first {
+		info.HasState, info.Members = known.info.HasState, known.info.Members
+	}
+	known.info = info
+	return moved
+}
+
+// save is best effort: addresses that are not remembered are learned again.
+func (d *Directory) save() {
+	if raw, err := json.Marshal(d.infos()); err == nil {
+		_ = durable.WriteFile(d.path, append(raw, '\n'))
+	}
+}
+
+// RaftAddress is where a member's Raft is dialled now.
+func (d *Directory) RaftAddress(id api.MemberID) (string, error) {
+	info, known := d.Info(id)
+	if !known {
+		return "", fmt.Errorf("cannot resolve member %s: it was not heard of yet", id)
+	}
+	return info.Raft, nil
+}
+
+// Info is what a member last told, this one included.
+func (d *Directory) Info(id api.MemberID) (api.PeerInfo, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id == d.self.ID {
+		return d.self, true
+	}
+	if known := d.known[id]; known != nil {
+		return known.info, true
+	}
+	return api.PeerInfo{}, false
+}
+
+// Alive reports whether the member spoke for itself lately.
+func (d *Directory) Alive(id api.MemberID, now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if id == d.self.ID {
+		return true
+	}
+	known := d.known[id]
+	return known != nil && now.Sub(known.heard) <= AliveWithin
+}
+
+// view is the directory as the founding decision looks at it: members that spoke for themselves lately.
+func (d *Directory) view(now time.Time) (self api.PeerInfo, others []witness) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, known := range d.known {
+		if now.Sub(known.heard) <= AliveWithin {
+			others = append(others, witness{info: known.info, sees: slices.Clone(known.sees)})
+		}
+	}
+	return d.self, others
+}

@@ -1,0 +1,98 @@
+package peers
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stead-io/stead/api"
+)
+
+// How often members tell each other where they are: quickly until the cluster stands, then seldom.
+const (
+	exchangeFounding = 100 * time.Millisecond
+	exchangeSettled  = time.Second
+	exchangeTimeout  = time.Second
+	messageMax       = 1 << 20
+)
+
+// Exchange keeps a directory fresh by telling every address it knows of.
+type Exchange struct {
+	Directory *Directory
+	Join      []string // API addresses to begin with
+	HTTP      *http.Client
+	// Settled reports whether the cluster stands.
+	Settled func() bool
+}
+
+// Run exchanges until ctx ends.
+func (e *Exchange) Run(ctx context.Context) {
+	for {
+		e.round(ctx)
+		every := exchangeFounding
+		if e.Settled() {
+			every = exchangeSettled
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(every):
+		}
+	}
+}
+
+// round tells everyone at once; one that hangs holds up only the next round.
+func (e *Exchange) round(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, base := range e.targets() {
+		all.Go(func() { _ = e.tell(ctx, base) }) // silence is an answer: the member is not alive
+	}
+	all.Wait()
+}
+
+func (e *Exchange) targets() []string {
+	message := e.Directory.Message()
+	var targets []string
+	for _, address := range e.Join {
+		targets = append(targets, "http://"+address)
+	}
+	for _, info := range message.Known {
+		targets = append(targets, info.API)
+	}
+	slices.Sort(targets)
+	targets = slices.Compact(targets)
+	return slices.DeleteFunc(targets, func(base string) bool { return base == message.Self.API })
+}
+
+func (e *Exchange) tell(ctx context.Context, base string) error {
+	body, err := json.Marshal(e.Directory.Message())
+	if err != nil {
+		return fmt.Errorf("cannot encode the peer message: %w", err)
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/peers", bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("cannot ask %s: %w", base, err)
+	}
+	request.Header.Set("Content-Type", api.TypeJSON)
+	response, err := e.HTTP.Do(request)
+	if err != nil {
+		return fmt.Errorf("cannot reach %s: %w", base, err)
+	}
+	defer response.Body.Close()
+	var answer api.Peers
+	if err := json.NewDecoder(io.LimitReader(response.Body, messageMax)).Decode(&answer); err != nil {
+		return fmt.Errorf("cannot read the answer of %s: %w", base, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("cannot exchange with %s: %s", base, response.Status)
+	}
+	return e.Directory.Merge(answer, time.Now())
+}

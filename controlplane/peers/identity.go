@@ -1,0 +1,84 @@
+package peers
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/durable"
+)
+
+// Identity is a member's own, kept in its data folder.
+type Identity struct {
+	Name  string `json:"name"`
+	Nonce string `json:"nonce"` // drawn when the folder was made
+	Boot  uint64 `json:"boot"`  // starts so far
+	// Joined: it has had a Raft log. Should that be missing one day, it was lost.
+	Joined bool `json:"joined"`
+
+	dataDir string
+}
+
+// ErrFolderOf means that the data folder belongs to another member.
+var ErrFolderOf = errors.New("the data folder belongs to another member")
+
+const identityName = "member.json"
+
+// LoadIdentity reads the folder's identity, or makes one, and counts this start.
+func LoadIdentity(dataDir, name string) (*Identity, error) {
+	if err := os.MkdirAll(dataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the data folder: %w", err)
+	}
+	identity := &Identity{dataDir: dataDir}
+	raw, err := os.ReadFile(filepath.Join(dataDir, identityName))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		identity.Name, identity.Nonce = name, newNonce()
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the member's identity: %w", err)
+	default:
+		if err := json.Unmarshal(raw, identity); err != nil {
+			return nil, fmt.Errorf("cannot read the member's identity %s: %w", filepath.Join(dataDir, identityName), err)
+		}
+	}
+	if identity.Name != name {
+		return nil, fmt.Errorf("cannot start member %s: %w, %s", name, ErrFolderOf, identity.Name)
+	}
+	identity.Boot++
+	return identity, identity.save()
+}
+
+func newNonce() string {
+	var nonce [8]byte
+	_, _ = rand.Read(nonce[:]) // never fails
+	return hex.EncodeToString(nonce[:])
+}
+
+// ID is the member's id in Raft.
+func (i *Identity) ID() api.MemberID { return api.MemberID(i.Name + "-" + i.Nonce) }
+
+// MarkJoined notes that the member has a Raft log from now on.
+func (i *Identity) MarkJoined() error {
+	if i.Joined {
+		return nil
+	}
+	i.Joined = true
+	return i.save()
+}
+
+func (i *Identity) save() error {
+	raw, err := json.Marshal(i)
+	if err != nil {
+		return fmt.Errorf("cannot encode the member's identity: %w", err)
+	}
+	if err := durable.WriteFile(filepath.Join(i.dataDir, identityName), append(raw, '\n')); err != nil {
+		return fmt.Errorf("cannot write the member's identity: %w", err)
+	}
+	return nil
+}
