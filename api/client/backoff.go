@@ -12,9 +12,9 @@ import (
 type backoff struct{ start, most time.Duration }
 
 var (
-	// callBackoff follows each round over all members. It starts low: a new leader is elected
-	// within a second, and the call that waits for it should not wait much longer.
-	callBackoff = backoff{start: 50 * time.Millisecond, most: time.Second}
+	// callBackoff follows each round over all members. It stays low: a new leader is elected within a
+	// second, and the call that waits for it should not wait much longer.
+	callBackoff = backoff{start: 25 * time.Millisecond, most: 250 * time.Millisecond}
 	// watchBackoff follows each failed poll.
 	watchBackoff = backoff{start: 50 * time.Millisecond, most: 2 * time.Second}
 )

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
@@ -15,10 +16,11 @@ import (
 
 // The long-poll's times.
 const (
-	pollWait  = 45 * time.Second            // asked of the member; load balancers cut idle requests at 60 s
-	pollGrace = pollWait/16 + 5*time.Second // the member's own jitter, and the way there and back
-	pollLeast = pollWait / 2                // an empty answer before that is a fault, not a time-out
-	lagMax    = time.Second                 // how long a poll may miss a version that a beat has heard of
+	pollWait  = 45 * time.Second // asked of the member; load balancers cut idle requests at 60 s
+	pollExtra = pollWait / 16    // at most, at random, so that watchers that began together part
+	pollGrace = 5 * time.Second  // the way there and back
+	pollLeast = pollWait / 2     // an empty answer before that is a fault, not a time-out
+	lagMax    = time.Second      // how long a poll may miss a version that a beat has heard of
 	pollTypes = api.TypeRingDelta + ", " + api.TypeRing
 )
 
@@ -126,9 +128,10 @@ func (w *watcher) ask(ctx context.Context, member int) (answer, error) {
 			giveUp(errBehind)
 		}
 	}()
+	while := pollWait + rand.N(pollExtra)
 	got, err := w.client.exchange(ctx, member, request{
-		method: http.MethodGet, path: "/v1/ring", accept: pollTypes, timeout: pollWait + pollGrace,
-		query: url.Values{"after": {version.String()}, "wait": {pollWait.String()}},
+		method: http.MethodGet, path: "/v1/ring", accept: pollTypes, timeout: while + pollGrace,
+		query: url.Values{"after": {version.String()}, "wait": {while.String()}},
 	})
 	giveUp(nil)
 	<-watched

@@ -38,9 +38,9 @@ type Digest [sha256.Size]byte
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // parseDigest reads 64 hex digits.
-func parseDigest(text string) (digest Digest, err error) {
+func parseDigest(text string) (Digest, error) {
 	raw, err := hex.DecodeString(text)
-	if err != nil || len(raw) != len(digest) {
+	if err != nil || len(raw) != sha256.Size {
 		return Digest{}, invalid("digest %q is not 64 hex digits", api.Clip(text))
 	}
 	return Digest(raw), nil
@@ -107,20 +107,17 @@ func (t *Table) binarySize() int {
 }
 
 // DecodeTable reads a table's binary form, all of it. Whatever is not exactly what AppendBinary
-// writes for a valid table is refused; memory stays within a few times the input, plus 3 MiB.
+// writes for a valid table is refused. Memory stays within a few times the input, plus 3 MiB.
 func DecodeTable(raw []byte) (*Table, error) {
-	in := reader{rest: raw}
-	table, err := decodeTable(&in)
-	if err == nil {
-		err = table.Validate()
-	}
+	table, err := decodeTable(raw)
 	if err != nil {
 		return nil, fmt.Errorf("cannot decode table: %w", err)
 	}
 	return table, nil
 }
 
-func decodeTable(in *reader) (*Table, error) {
+func decodeTable(raw []byte) (*Table, error) {
+	in := &reader{rest: raw}
 	if magic := in.take(len(tableMagic)); string(magic) != tableMagic {
 		return nil, invalid("it does not begin with %q", tableMagic)
 	}
@@ -131,24 +128,30 @@ func decodeTable(in *reader) (*Table, error) {
 	if err := validateGeometry(table.Bits, table.Replicas, table.Hash); err != nil {
 		return nil, err
 	}
-	nodes, err := decodeNodes(in)
-	if err != nil {
+	var err error
+	if table.Nodes, err = decodeNodes(in); err != nil {
 		return nil, err
 	}
-	table.Nodes = nodes
-	slots := table.Bits.Slots()
-	if want := slots * slotSize(table.Replicas); len(in.rest) != want {
-		return nil, invalid("%d bytes of slots, not %d", len(in.rest), want)
+	if err := table.decodeSlots(in); err != nil {
+		return nil, err
 	}
-	table.Epochs = make([]Epoch, slots)
-	table.Owners = make([]NodeIndex, slots*table.Replicas)
-	for slot := range table.Epochs {
-		table.Epochs[slot] = Epoch(in.uint64())
-		for place := range table.Replicas {
-			table.Owners[slot*table.Replicas+place] = NodeIndex(in.uint16())
+	return table, table.Validate()
+}
+
+func (t *Table) decodeSlots(in *reader) error {
+	slots := t.Bits.Slots()
+	if want := slots * slotSize(t.Replicas); len(in.rest) != want {
+		return invalid("%d bytes of slots, not %d", len(in.rest), want)
+	}
+	t.Epochs = make([]Epoch, slots)
+	t.Owners = make([]NodeIndex, 0, slots*t.Replicas)
+	for slot := range t.Epochs {
+		t.Epochs[slot] = Epoch(in.uint64())
+		for range t.Replicas {
+			t.Owners = append(t.Owners, NodeIndex(in.uint16()))
 		}
 	}
-	return table, nil
+	return nil
 }
 
 func decodeNodes(in *reader) ([]Node, error) {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"unsafe"
 
 	"github.com/stead-io/stead/api"
 )
@@ -64,10 +63,8 @@ func Between(from, to *Table) *Delta {
 
 // Size is the memory the delta holds, in bytes, for whoever keeps many.
 func (d *Delta) Size() int {
-	size := int(unsafe.Sizeof(*d)) + cap(d.Nodes)*int(unsafe.Sizeof(NodeEntry{})) +
-		cap(d.Slots)*int(unsafe.Sizeof(Slot(0))) +
-		cap(d.Epochs)*int(unsafe.Sizeof(Epoch(0))) +
-		cap(d.Owners)*int(unsafe.Sizeof(NoNode))
+	const fixed, perNode, perSlot, perOwner = 200, 48, 2 + 8, 2
+	size := fixed + cap(d.Nodes)*perNode + cap(d.Slots)*perSlot + cap(d.Owners)*perOwner
 	for _, entry := range d.Nodes {
 		size += len(entry.Node.ID) + len(entry.Node.Address)
 	}

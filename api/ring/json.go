@@ -98,7 +98,11 @@ func viewFromJSON(wire api.RingJSON) (*View, error) {
 	if err := table.Validate(); err != nil {
 		return nil, err
 	}
-	if digest, err := parseDigest(wire.Digest); err != nil || digest != table.Digest() {
+	digest, err := parseDigest(wire.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if digest != table.Digest() {
 		return nil, ErrDigest
 	}
 	return newView(wire.Settings, table)

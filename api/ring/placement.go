@@ -1,9 +1,6 @@
 package ring
 
-import (
-	"cmp"
-	"slices"
-)
+import "slices"
 
 // rank is a candidate's place in the order of ids. The assigner works with ranks, so that nothing
 // depends on the order in which candidates come, nor on their indexes.
@@ -21,7 +18,7 @@ type placement struct {
 	slots    int
 	width    int    // replicas a slot is to have
 	places   int    // R
-	before   []rank // the present replicas: R for each slot, primary first
+	before   []rank // the present replicas: R places for each slot, primary first
 	held     []int  // by rank: how many of those it has
 }
 
@@ -80,93 +77,42 @@ func zonesOf(nodes []Candidate, width int) (zones, crowd []int) {
 	}
 }
 
-// quotas shares the replicas of all slots among the nodes.
+// quotas shares the replicas of all slots among the nodes. A slot whose replicas are all pinned is out
+// of reach of everybody else.
 func (p *placement) quotas() []quota {
+	reach, own := p.slots, make([]int, len(p.nodes))
+	for slot := range p.slots {
+		if pinned := p.pinned(slot); len(pinned) == p.width {
+			reach--
+			for _, node := range pinned {
+				own[node]++
+			}
+		}
+	}
 	claims := make([]claim, len(p.nodes))
+	limits := make([]int, len(p.crowd))
+	for zone, crowd := range p.crowd {
+		limits[zone] = reach * crowd
+	}
 	for node, candidate := range p.nodes {
-		claims[node] = claim{weight: max(1, candidate.Weight), most: p.slots, held: p.held[node], group: p.zones[node]}
+		claims[node] = claim{weight: max(1, candidate.Weight), most: reach + own[node], held: p.held[node], group: p.zones[node]}
+		limits[p.zones[node]] += own[node]
 		if candidate.Pinned {
 			claims[node].least = p.held[node]
 		}
 	}
-	limits := make([]int, len(p.crowd))
-	for zone, crowd := range p.crowd {
-		limits[zone] = p.slots * crowd
-	}
 	return apportion(p.slots*p.width, claims, limits)
 }
 
-// start is where the work begins: every slot keeps its replicas but those that crowd a zone, and
-// vacant places go to nodes with room.
-func (p *placement) start(quotas []quota) []rank {
-	rows := slices.Repeat([]rank{nobody}, p.slots*p.width)
-	rooms := make([]int, len(p.nodes))
-	for node, quota := range quotas {
-		rooms[node] = quota.target
-	}
-	for slot := range p.slots {
-		for _, pinned := range []bool{true, false} {
-			for _, node := range p.present(slot) {
-				if node != nobody && p.nodes[node].Pinned == pinned && p.seat(rows, slot, node, pinned) {
-					rooms[node]--
-				}
-			}
-		}
-	}
-	p.deal(rows, rooms)
-	return rows
-}
-
-// deal gives vacant places away in rounds: first those nodes take one that have the most room, then
-// these and whoever has only one less, and so on, in each round in another order. If neighbours always
-// came one behind the other, the same few nodes would share all their slots, and when one fails those
-// few would have to bear all its load. What does not fit is left over for transport.
-func (p *placement) deal(rows []rank, rooms []int) {
-	var open []int
-	for slot := range p.slots {
-		if slices.Contains(p.row(rows, slot), nobody) && p.intact(rows, slot) {
-			open = append(open, slot)
-		}
-	}
-	order := slices.Clone(p.everyone)
-	slices.SortStableFunc(order, func(a, b rank) int { return rooms[b] - rooms[a] })
-	next := make([]int, len(p.nodes)) // open slots before this one will not take the node any more
-	players := 0
-	for round := rooms[order[0]]; round > 0; round-- {
-		for players < len(order) && rooms[order[players]] >= round {
-			players++
-		}
-		slices.SortFunc(order[:players], func(a, b rank) int {
-			return cmp.Compare(scatter(round, a), scatter(round, b))
-		})
-		for _, node := range order[:players] {
-			for next[node] < len(open) && !p.seat(rows, open[next[node]], node, false) {
-				next[node]++
-			}
-		}
-	}
-}
-
-// seat gives the node a vacant place of the slot, if its zone is not crowded then or it must be.
-func (p *placement) seat(rows []rank, slot int, node rank, must bool) bool {
-	row := p.row(rows, slot)
-	vacant := slices.Index(row, nobody)
-	if vacant < 0 || !must && !p.admits(row, nobody, node) {
-		return false
-	}
-	row[vacant] = node
-	return true
-}
-
-// intact says whether the slot still has all the replicas it had. In one that has not, one may come
-// back when another leaves, so that its vacant places are not for just anybody.
-func (p *placement) intact(rows []rank, slot int) bool {
+// pinned lists those of the slot's replicas that must stay.
+func (p *placement) pinned(slot int) []rank {
+	var pinned []rank
 	for _, node := range p.present(slot) {
-		if node != nobody && !slices.Contains(p.row(rows, slot), node) {
-			return false
+		if node != nobody && p.nodes[node].Pinned {
+			pinned = append(pinned, node)
 		}
 	}
-	return true
+	return pinned
 }
 
 func (p *placement) row(rows []rank, slot int) []rank { return rows[slot*p.width : (slot+1)*p.width] }

@@ -29,7 +29,7 @@ func TestAssignSequences(t *testing.T) {
 			}
 		}
 	}
-	t.Log(detours, "detours", swaps, "swaps")
+	t.Log(infeasible, detours, "detours", swaps, "swaps")
 }
 
 type randomWorld struct {
@@ -118,16 +118,21 @@ func (w *randomWorld) check() (detours, swaps int, err error) {
 	if got.Minimum > got.Moved {
 		return 0, 0, fmt.Errorf("moved %d, minimum %d", got.Moved, got.Minimum)
 	}
-	if len(w.nodes) > 0 && !(pinned && w.replicas > 1) {
+	if len(w.nodes) > 0 {
 		low, high := w.bounds()
-		for i, load := range w.held(got.Want) {
-			if load < low[i] || load > high[i] {
-				return 0, 0, fmt.Errorf("%s has %d, not %d to %d", w.nodes[i].ID, load, low[i], high[i])
-			}
+		fewest, ok := w.fewestMoves(low, high)
+		if !ok && !(pinned && w.replicas > 1) {
+			return 0, 0, fmt.Errorf("infeasible")
 		}
-		if !pinned {
-			if fewest := w.fewestMoves(low, high); fewest != moved {
-				return 0, 0, fmt.Errorf("moved %d, could have been %d", moved, fewest)
+		if !ok {
+			infeasible++
+		}
+		if ok && fewest != moved {
+			return 0, 0, fmt.Errorf("moved %d, could have been %d", moved, fewest)
+		}
+		for i, load := range w.held(got.Want) {
+			if ok && (load < low[i] || load > high[i]) {
+				return 0, 0, fmt.Errorf("%s has %d, not %d to %d", w.nodes[i].ID, load, low[i], high[i])
 			}
 		}
 	}
@@ -220,3 +225,5 @@ func (w *world) checkRows(want []ring.NodeIndex) error {
 	}
 	return nil
 }
+
+var infeasible int

@@ -123,18 +123,40 @@ func shares(total int, weights, least, most []int, zones []string, limits map[st
 
 // bounds are the quotas, rounded down and up.
 func (w *world) bounds() (low, high []int) {
-	held, crowd := w.held(w.current), w.crowd()
+	held, crowd, open, own := w.held(w.current), w.crowd(), w.slots(), make([]int, len(w.nodes))
+	for slot := range w.slots() {
+		if pinned := w.pinned(slot); len(pinned) == w.width() {
+			open--
+			for _, node := range pinned {
+				own[node]++
+			}
+		}
+	}
 	weights, least, most := make([]int, len(w.nodes)), make([]int, len(w.nodes)), make([]int, len(w.nodes))
 	zones, limits, pinned := make([]string, len(w.nodes)), map[string]int{}, map[string]int{}
 	for i, node := range w.nodes {
-		weights[i], most[i], zones[i] = node.Weight, w.slots(), w.zone(i)
+		weights[i], most[i], zones[i] = node.Weight, open+own[i], w.zone(i)
 		if node.Pinned {
 			least[i] = held[i]
 		}
 		pinned[zones[i]] += least[i]
-		limits[zones[i]] = max(w.slots()*crowd[zones[i]], pinned[zones[i]])
+		limits[zones[i]] += own[i]
+	}
+	for zone := range limits {
+		limits[zone] = max(limits[zone]+open*crowd[zone], pinned[zone])
 	}
 	return round(shares(w.slots()*w.width(), weights, least, most, zones, limits))
+}
+
+// pinned lists the nodes whose replica of the slot must stay.
+func (w *world) pinned(slot int) []int {
+	var pinned []int
+	for i, node := range w.nodes {
+		if node.Pinned && slices.Contains(w.row(w.current, slot), node.Index) {
+			pinned = append(pinned, i)
+		}
+	}
+	return pinned
 }
 
 func round(shares []*big.Rat) (low, high []int) {
@@ -149,43 +171,51 @@ func round(shares []*big.Rat) (low, high []int) {
 	return low, high
 }
 
-// fewestMoves solves the assignment as a minimum-cost flow, arc by arc.
-func (w *world) fewestMoves(low, high []int) int {
+// Arcs that must be used have a price so low that every solution that can uses them.
+const (
+	mustFill = -1_000
+	mustStay = -1_000_000
+)
+
+// fewestMoves solves the assignment as a minimum-cost flow, arc by arc. ok is false when the bounds
+// cannot be met, which only pins can cause.
+func (w *world) fewestMoves(low, high []int) (moves int, ok bool) {
 	var net network
 	source, sink := net.vertex(), net.vertex()
-	nodes := make([]int, len(w.nodes))
+	nodes, musts := make([]int, len(w.nodes)), 0
 	for i := range w.nodes {
 		nodes[i] = net.vertex()
-		net.arc(nodes[i], sink, low[i], -1000) // these must be filled
+		net.arc(nodes[i], sink, low[i], mustFill)
 		net.arc(nodes[i], sink, high[i]-low[i], 0)
+		musts += low[i] * mustFill
 	}
 	crowd := w.crowd()
 	for s := range w.slots() {
-		slot := net.vertex()
+		slot, zones, pinned := net.vertex(), map[string]int{}, map[string]int{}
 		net.arc(source, slot, w.width(), 0)
-		zones := map[string]int{}
+		for _, i := range w.pinned(s) {
+			pinned[w.zone(i)]++
+			musts += mustStay
+		}
 		for i, candidate := range w.nodes {
 			zone, known := zones[w.zone(i)]
 			if !known {
 				zone = net.vertex()
 				zones[w.zone(i)] = zone
-				net.arc(slot, zone, crowd[w.zone(i)], 0)
+				net.arc(slot, zone, max(crowd[w.zone(i)], pinned[w.zone(i)]), 0)
 			}
 			cost := 1
 			if slices.Contains(w.row(w.current, s), candidate.Index) {
 				cost = 0
 			}
+			if slices.Contains(w.pinned(s), i) {
+				cost = mustStay
+			}
 			net.arc(zone, nodes[i], 1, cost)
 		}
 	}
 	flow, cost := net.solve(source, sink)
-	for _, must := range low {
-		cost += 1000 * must
-	}
-	if flow != w.slots()*w.width() || cost >= 1000 || cost < 0 {
-		return -1 // the bounds cannot be met
-	}
-	return cost
+	return cost - musts, flow == w.slots()*w.width() && cost-musts < -mustFill
 }
 
 // fewestSwaps is the least number of slots that lose a primary which is still a replica, if every
@@ -195,11 +225,11 @@ func (w *world) fewestSwaps(want []ring.NodeIndex) int {
 	var net network
 	source, sink := net.vertex(), net.vertex()
 	nodes := make([]int, len(w.nodes))
-	must := 0
+	musts := 0
 	for i := range w.nodes {
 		nodes[i] = net.vertex()
-		net.arc(nodes[i], sink, load[i]/w.width(), -1000)
-		must += load[i] / w.width()
+		net.arc(nodes[i], sink, load[i]/w.width(), mustFill)
+		musts += load[i] / w.width() * mustFill
 		if load[i]%w.width() > 0 {
 			net.arc(nodes[i], sink, 1, 0)
 		}
@@ -219,11 +249,8 @@ func (w *world) fewestSwaps(want []ring.NodeIndex) int {
 			}
 		}
 	}
-	flow, cost := net.solve(source, sink)
-	if flow != w.slots() {
-		return -1
-	}
-	return cost + 1000*must
+	_, cost := net.solve(source, sink)
+	return cost - musts
 }
 
 // network is a textbook minimum-cost flow: Bellman-Ford over residual arcs.

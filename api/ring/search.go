@@ -1,5 +1,7 @@
 package ring
 
+import "cmp"
+
 // noSlot marks a step that no slot is needed for.
 const noSlot = -1
 
@@ -13,6 +15,7 @@ type search struct {
 // label is the best path found to a node, by its last step.
 type label struct {
 	cost, steps int
+	room        int  // of the node: how many more it may take
 	from        rank // nobody where the path begins
 	slot        int  // in which the node takes from's place, or noSlot
 	reached     bool
@@ -42,15 +45,14 @@ func (s *search) reach(node rank, path label) {
 }
 
 // next takes the node with the best path off the frontier, nobody when it is empty. Among equals it
-// prefers more room, and then chance, fixed by slot and node: were neighbours always preferred, the
-// same few nodes would share all their slots, and one's loss would be felt by those few alone.
-func (s *search) next(room func(rank) int) rank {
+// prefers more room, and then chance, though always the same for a slot and node.
+func (s *search) next() rank {
 	if len(s.open) == 0 {
 		return nobody
 	}
 	best := 0
-	for i := 1; i < len(s.open); i++ {
-		if s.before(s.open[i], s.open[best], room) {
+	for i := range s.open {
+		if s.compare(s.open[i], s.open[best]) < 0 {
 			best = i
 		}
 	}
@@ -60,24 +62,21 @@ func (s *search) next(room func(rank) int) rank {
 	return node
 }
 
-func (s *search) before(a, b rank, room func(rank) int) bool {
+func (s *search) compare(a, b rank) int {
 	x, y := &s.labels[a], &s.labels[b]
-	if x.cost != y.cost {
-		return x.cost < y.cost
+	switch {
+	case x.cost != y.cost:
+		return x.cost - y.cost
+	case x.steps != y.steps:
+		return x.steps - y.steps
+	case x.room != y.room:
+		return y.room - x.room
+	default:
+		return cmp.Or(cmp.Compare(scatter(x.slot, a), scatter(y.slot, b)), cmp.Compare(a, b))
 	}
-	if x.steps != y.steps {
-		return x.steps < y.steps
-	}
-	if room, other := room(a), room(b); room != other {
-		return room > other
-	}
-	if x, y := scatter(x.slot, a), scatter(y.slot, b); x != y {
-		return x < y
-	}
-	return a < b
 }
 
-// scatter mixes slot and node (the finalizer of MurmurHash3).
+// scatter is chance without randomness: it mixes slot and node (the finalizer of MurmurHash3).
 func scatter(slot int, node rank) uint64 {
 	mixed := uint64(slot)<<32 ^ uint64(node)
 	mixed = (mixed ^ mixed>>33) * 0xff51afd7ed558ccd

@@ -26,7 +26,7 @@ type rules interface {
 type transport struct {
 	rules
 	width  int
-	rows   []rank // width for each slot
+	rows   []rank  // width for each slot
 	quotas []quota // by node; targets are moved between low and high
 	load   []int   // by node: places it has
 	stands []standing
@@ -85,7 +85,7 @@ func (t *transport) pathFrom(slot int) rank {
 	for _, node := range t.entrants(slot) {
 		if t.admits(t.row(slot), nobody, node) {
 			cost := -t.worth(slot, node) - t.price[node]
-			t.paths.reach(node, label{cost: cost, steps: 1, from: nobody, slot: slot})
+			t.paths.reach(node, label{cost: cost, steps: 1, room: t.room(node), from: nobody, slot: slot})
 		}
 	}
 	return t.end()
@@ -102,7 +102,7 @@ func (t *transport) pathOff(node rank) rank {
 // is one. With them all may be full: then the node that is least full for its weight takes one more.
 func (t *transport) end() rank {
 	for {
-		node := t.paths.next(t.room)
+		node := t.paths.next()
 		if node == nobody {
 			return t.leastFull()
 		}
@@ -112,33 +112,34 @@ func (t *transport) end() rank {
 		if end := t.extend(node); end != nobody {
 			return end
 		}
+		t.extendByRounding(node)
 	}
 }
 
-// extend adds every step that leads on from a node, or returns a node with room that it comes to at
-// no further cost: there is nothing better to find.
+// extend adds every step that leads on from a node. When one leads at no further cost to a node with
+// room, nothing better is left to find: it stops and returns that node.
 func (t *transport) extend(node rank) rank {
-	from, stand := t.paths.labels[node], &t.stands[node]
+	path, stand := t.paths.labels[node], &t.stands[node]
 	for range stand.places {
 		stand.next = (stand.next + 1) % len(stand.places)
 		slot := stand.places[stand.next] / t.width
 		if t.fixed(slot, node) {
 			continue
 		}
-		row, cost := t.row(slot), from.cost+t.worth(slot, node)+t.price[node]
+		leaving := path.cost + t.worth(slot, node) + t.price[node]
 		for _, entrant := range t.entrants(slot) {
-			step := label{cost: cost - t.worth(slot, entrant) - t.price[entrant], steps: from.steps + 1, from: node, slot: slot}
-			if !t.paths.improves(entrant, step) || !t.admits(row, node, entrant) {
+			cost := leaving - t.worth(slot, entrant) - t.price[entrant]
+			step := label{cost: cost, steps: path.steps + 1, room: t.room(entrant), from: node, slot: slot}
+			if !t.paths.improves(entrant, step) || !t.admits(t.row(slot), node, entrant) {
 				continue
 			}
 			t.paths.reach(entrant, step)
-			if step.cost == from.cost && t.room(entrant) > 0 {
-				stand.next--
+			if step.cost == path.cost && step.room > 0 {
+				stand.next-- // look here again
 				return entrant
 			}
 		}
 	}
-	t.extendByRounding(node)
 	return nobody
 }
 
@@ -148,12 +149,13 @@ func (t *transport) extendByRounding(node rank) {
 	if t.quotas[node].target == t.quotas[node].high {
 		return
 	}
-	from := t.paths.labels[node]
-	for other, quota := range t.quotas {
-		cost := from.cost + t.price[node] - t.price[other]
-		step := label{cost: cost, steps: from.steps + 1, from: node, slot: noSlot}
-		if quota.target > quota.low && t.paths.improves(rank(other), step) {
-			t.paths.reach(rank(other), step)
+	path := t.paths.labels[node]
+	for i, quota := range t.quotas {
+		other := rank(i)
+		cost := path.cost + t.price[node] - t.price[other]
+		step := label{cost: cost, steps: path.steps + 1, room: t.room(other), from: node, slot: noSlot}
+		if quota.target > quota.low && t.paths.improves(other, step) {
+			t.paths.reach(other, step)
 		}
 	}
 }

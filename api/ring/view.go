@@ -98,7 +98,7 @@ func DecodeView(raw []byte) (*View, error) {
 }
 
 func decodeView(raw []byte) (*View, error) {
-	in := reader{rest: raw}
+	in := &reader{rest: raw}
 	if magic := in.take(len(viewMagic)); string(magic) != viewMagic {
 		return nil, invalid("it does not begin with %q", viewMagic)
 	}
@@ -118,9 +118,9 @@ func decodeView(raw []byte) (*View, error) {
 	if err := json.Unmarshal(text, &settings); err != nil {
 		return nil, invalid("settings: %v", err)
 	}
-	table, err := DecodeTable(in.rest[:len(in.rest)-sha256.Size])
+	table, err := decodeTable(in.rest[:len(in.rest)-sha256.Size])
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("table: %w", err)
 	}
 	return newView(settings, table)
 }

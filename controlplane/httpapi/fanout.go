@@ -24,8 +24,9 @@ const touchCheck = 250 * time.Millisecond
 
 // fanout publishes ring versions to those who wait for them.
 type fanout struct {
-	control Control
-	current atomic.Pointer[published]
+	control    Control
+	publishing sync.Mutex // held while deciding on and making the next current
+	current    atomic.Pointer[published]
 }
 
 func newFanout(control Control) *fanout {
@@ -79,11 +80,25 @@ func (f *fanout) run(ctx context.Context) {
 		case <-check.C:
 		}
 	}
+	f.publishing.Lock()
+	defer f.publishing.Unlock()
 	f.publish(f.control.State(), api.NewProblem(api.CodeNoLeader, "this member is stopping"))
+}
+
+// fresh is the present state's ring, published before its time if need be: who does not wait must not
+// be answered from the past.
+func (f *fanout) fresh() *published {
+	if current := f.current.Load(); current.state != nil && current.state.Version() == f.control.State().Version() {
+		return current
+	}
+	f.publishNews()
+	return f.current.Load()
 }
 
 // publishNews publishes the present state if it differs from what is out.
 func (f *fanout) publishNews() bool {
+	f.publishing.Lock()
+	defer f.publishing.Unlock()
 	last, state := f.current.Load(), f.control.State()
 	if state.Cluster == "" {
 		return false

@@ -23,6 +23,9 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 		return problem
 	}
 	current := s.fanout.current.Load()
+	if !r.URL.Query().Has("after") {
+		current = s.fanout.fresh()
+	}
 	if current.state == nil {
 		return api.NewProblem(api.CodeNoLeader, "the ring is not known here yet")
 	}

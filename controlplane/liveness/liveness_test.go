@@ -1,0 +1,103 @@
+package liveness
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/api"
+)
+
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// script runs lines of "<ms> <event>" against a tracker of one node with a ttl of 2 s and writes down
+// the transitions, judged after every event.
+func script(subject Subject, lines string) string {
+	tracker := NewTracker(start)
+	var seen []string
+	for line := range strings.Lines(lines) {
+		var ms int
+		var event string
+		if count, _ := fmt.Sscanf(line, "%d %s", &ms, &event); count == 0 {
+			continue
+		}
+		now := start.Add(time.Duration(ms) * time.Millisecond)
+		switch event {
+		case "beat":
+			tracker.Heard(subject.ID, now, nil)
+		case "leave":
+			tracker.Left(subject.ID)
+		case "healthy":
+			tracker.Probed(subject.ID, true, now)
+		case "failed":
+			tracker.Probed(subject.ID, false, now)
+		}
+		for _, transition := range tracker.Judge([]Subject{subject}, now) {
+			subject.Status = transition.Status
+			seen = append(seen, fmt.Sprintf("%d:%s", ms, transition.Status))
+		}
+	}
+	return strings.Join(seen, " ")
+}
+
+func TestTransitions(t *testing.T) {
+	beating := Subject{ID: "n1", Status: api.NodeUp, TTL: 2 * time.Second}
+	down := beating
+	down.Status = api.NodeDown
+	static := Subject{ID: "n1", Status: api.NodeUp, Static: true}
+	checked := Subject{ID: "n1", Status: api.NodeUp, Static: true, Failures: 3}
+	f := func(name string, subject Subject, lines, want string) {
+		t.Helper()
+		if got := script(subject, lines); got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	f("beats", beating, "0 beat\n900 beat\n1800 beat\n2700", "")
+	f("silence", beating, "0 beat\n999\n1000\n1999\n2000\n9000", "1000:suspect 2000:down")
+	f("recovers", beating, "0 beat\n1500\n1600 beat", "1500:suspect 1600:up")
+	f("comes back", beating, "0 beat\n2500\n4000 beat", "2500:down 4000:up")
+	f("a new leader waits a whole ttl", beating, "1999\n2000", "1999:suspect 2000:down")
+	f("a new leader leaves the dead as they are", down, "0\n5000", "")
+	f("leaves", beating, "0 beat\n100 leave\n200\n300 beat", "100:down 300:up")
+	f("static", static, "0\n99999", "")
+	f("check fails", checked, "0 healthy\n1 failed\n2 failed\n3 failed\n4 failed\n5 healthy", "1:suspect 3:down 5:up")
+	f("check not run yet", checked, "0\n99999", "")
+	f("down by check stays down until healthy", Subject{ID: "n1", Status: api.NodeDown, Static: true, Failures: 3}, "0 failed\n1 healthy", "1:up")
+}
+
+func TestLastHeard(t *testing.T) {
+	tracker := NewTracker(start)
+	if _, _, known := tracker.LastHeard("n1", start); known {
+		t.Fatal("a node that never spoke was heard")
+	}
+	tracker.Heard("n1", start.Add(time.Second), &api.Load{Keys: 3})
+	ago, load, known := tracker.LastHeard("n1", start.Add(3*time.Second))
+	if !known || ago != 2*time.Second || load.Keys != 3 {
+		t.Fatalf("got %v %v %v", ago, load, known)
+	}
+	tracker.Forget(func(api.NodeID) bool { return false })
+	if _, _, known := tracker.LastHeard("n1", start); known {
+		t.Fatal("a forgotten node is remembered")
+	}
+}
+
+func TestFleet(t *testing.T) {
+	fleet := NewFleet()
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	version := api.Version{Generation: 1, Number: 10}
+	fleet.Heard("p2", api.ProxyBeat{Address: "127.0.0.1:2", Version: api.Version{Generation: 1, Number: 7}}, at(0))
+	fleet.Heard("p1", api.ProxyBeat{Address: "127.0.0.1:1", Version: version, Leaving: true}, at(500))
+	var got []string
+	for _, proxy := range fleet.List(at(900), version) {
+		got = append(got, fmt.Sprintf("%s %s %d", proxy.ID, proxy.Status, proxy.Lag))
+	}
+	if want := []string{"p1 draining 0", "p2 down 3"}; !slices.Equal(got, want) {
+		t.Fatalf("got %v, want %v", got, want)
+	}
+	fleet.Forget(at(0).Add(ProxyForgottenAfter + time.Millisecond))
+	if list := fleet.List(at(0), version); len(list) != 1 {
+		t.Fatalf("got %v", list)
+	}
+}

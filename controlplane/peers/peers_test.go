@@ -1,0 +1,124 @@
+package peers
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/api"
+)
+
+var now = time.Unix(1_700_000_000, 0)
+
+func peer(name, nonce string) api.PeerInfo {
+	return api.PeerInfo{
+		ID: api.MemberID(name + "-" + strings.Repeat(nonce, 16)), Name: name, Boot: 1,
+		API: "http://127.0.0.1:1", Raft: "127.0.0.1:2", Expect: 3, Bootstrap: "same",
+	}
+}
+
+func TestDecide(t *testing.T) {
+	self := peer("c1", "a")
+	ids := []api.MemberID{peer("c1", "a").ID, peer("c2", "b").ID, peer("c3", "c").ID}
+	seesAll := func(name, nonce string, edit func(*api.PeerInfo)) witness {
+		info := peer(name, nonce)
+		if edit != nil {
+			edit(&info)
+		}
+		return witness{info: info, sees: ids}
+	}
+	hasState := func(members ...api.MemberID) func(*api.PeerInfo) {
+		return func(info *api.PeerInfo) { info.HasState, info.Members = true, members }
+	}
+	blind := seesAll("c3", "c", nil)
+	blind.sees = nil
+	f := func(name string, others []witness, want string) {
+		t.Helper()
+		decision := decide(self, others)
+		got := "wait"
+		switch {
+		case decision.Refusal != nil:
+			got = "refuse " + string(decision.Refusal.Code)
+		case decision.Start && len(decision.Founders) > 0:
+			got = "found"
+		case decision.Start:
+			got = "join"
+		}
+		if got != want {
+			t.Errorf("%s: got %s (%s), want %s", name, got, decision.Waiting, want)
+		}
+	}
+	c2 := seesAll("c2", "b", nil)
+	f("alone", nil, "wait")
+	f("two of three", []witness{c2}, "wait")
+	f("three", []witness{c2, seesAll("c3", "c", nil)}, "found")
+	f("three, one does not see all", []witness{c2, blind}, "wait")
+	f("four", []witness{c2, seesAll("c3", "c", nil), seesAll("c4", "d", nil)}, "refuse invalid")
+	f("other flags", []witness{c2, seesAll("c3", "c", func(p *api.PeerInfo) { p.Bootstrap = "other" })}, "wait")
+	f("other size", []witness{c2, seesAll("c3", "c", func(p *api.PeerInfo) { p.Expect = 5 })}, "wait")
+	f("a founder that is late", []witness{seesAll("c2", "b", hasState(ids...))}, "join")
+	f("wiped", []witness{seesAll("c2", "b", hasState("c1-0123456789abcdef", ids[1]))}, "refuse member_name_known")
+	f("not listed", []witness{seesAll("c2", "b", hasState(ids[1], ids[2]))}, "refuse not_a_member")
+	f("namesake", []witness{{info: peer("c1", "e")}}, "refuse member_name_known")
+}
+
+func TestDirectoryKeepsTheNewestAddress(t *testing.T) {
+	folder := t.TempDir()
+	directory := OpenDirectory(folder, peer("c1", "a"))
+	tell := func(boot uint64, raft string) {
+		info := peer("c2", "b")
+		info.Boot, info.Raft = boot, raft
+		if err := directory.Merge(api.Peers{Self: info}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell(2, "127.0.0.1:20")
+	tell(1, "127.0.0.1:10") // an old word, late
+	tell(3, "127.0.0.1:30")
+	id := peer("c2", "b").ID
+	if address, err := directory.RaftAddress(id); err != nil || address != "127.0.0.1:30" {
+		t.Fatalf("got %s, %v", address, err)
+	}
+	if address, err := OpenDirectory(folder, peer("c1", "a")).RaftAddress(id); err != nil || address != "127.0.0.1:30" {
+		t.Fatalf("after a restart: got %s, %v", address, err)
+	}
+	if _, err := directory.RaftAddress("nobody"); err == nil {
+		t.Fatal("an unknown member has an address")
+	}
+	if !directory.Alive(id, now.Add(AliveWithin)) || directory.Alive(id, now.Add(AliveWithin+1)) {
+		t.Fatal("alive for too long or too short")
+	}
+}
+
+func TestHearsayTellsAddressesOnly(t *testing.T) {
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"))
+	rumour := peer("c3", "c")
+	rumour.HasState = true
+	if err := directory.Merge(api.Peers{Self: peer("c2", "b"), Known: []api.PeerInfo{rumour}}, now); err != nil {
+		t.Fatal(err)
+	}
+	if info, known := directory.Info(rumour.ID); !known || info.HasState || directory.Alive(rumour.ID, now) {
+		t.Fatalf("got %+v", info)
+	}
+	bad := peer("c4", "d")
+	bad.Raft = "nowhere"
+	if directory.Merge(api.Peers{Self: bad}, now) == nil {
+		t.Fatal("an address that is none was taken")
+	}
+}
+
+func TestIdentityStaysWithItsFolder(t *testing.T) {
+	folder := t.TempDir()
+	first, err := LoadIdentity(folder, "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := LoadIdentity(folder, "c1")
+	if err != nil || second.ID() != first.ID() || second.Boot != first.Boot+1 {
+		t.Fatalf("got %+v, %v after %+v", second, err, first)
+	}
+	if _, err := LoadIdentity(folder, "c2"); !errors.Is(err, ErrFolderOf) {
+		t.Fatalf("got %v", err)
+	}
+}
