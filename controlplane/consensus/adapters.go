@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -44,18 +45,29 @@ func (write snapshotWriter) Persist(sink raft.SnapshotSink) error {
 func (snapshotWriter) Release() {}
 
 // raftLogger passes Raft's log lines on to slog.
-type raftLogger struct{ hclog.InterceptLogger }
+type raftLogger struct {
+	hclog.InterceptLogger
+	sink *slogSink
+}
 
 func newRaftLogger(logger *slog.Logger) *raftLogger {
 	intercept := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "raft", Level: hclog.Debug, Output: io.Discard})
-	intercept.RegisterSink(slogSink{logger})
-	return &raftLogger{intercept}
+	sink := &slogSink{logger: logger}
+	intercept.RegisterSink(sink)
+	return &raftLogger{intercept, sink}
 }
 
-type slogSink struct{ logger *slog.Logger }
+type slogSink struct {
+	logger *slog.Logger
+	// stopping: connections break off now because this member breaks them off.
+	stopping atomic.Bool
+}
 
 // Accept implements hclog.SinkAdapter. Raft's info lines are about its own mechanics: debug here.
-func (s slogSink) Accept(name string, level hclog.Level, message string, fields ...any) {
+func (s *slogSink) Accept(name string, level hclog.Level, message string, fields ...any) {
+	if s.stopping.Load() {
+		level = hclog.Debug
+	}
 	s.logger.Log(context.Background(), slogLevel(level), message, append([]any{"from", name}, fields...)...)
 }
 

@@ -81,6 +81,7 @@ type Replica struct {
 	store     *boltdb.BoltStore
 	transport *raft.NetworkTransport
 	conf      *raft.Config
+	logger    *raftLogger
 	logs      raft.LogStore
 	snapshots raft.SnapshotStore
 	// barrierTerm is the last term in which this member led and had applied all earlier ones' entries.
@@ -120,7 +121,7 @@ func Open(config Config, founders []api.MemberID) (*Replica, error) {
 		MsgpackUseNewTimeFormat: true,
 	})
 	replica := &Replica{
-		id: config.ID, store: store, transport: transport, snapshots: snapshots,
+		id: config.ID, logger: logger, store: store, transport: transport, snapshots: snapshots,
 		logs: monotonicStore{store},
 		conf: raftConfig(config.ID, logger),
 	}
@@ -313,6 +314,7 @@ func (r *Replica) Close() error {
 		if servers, err := r.Servers(); err == nil && len(servers) > 1 && r.IsLeader() {
 			_ = r.TransferLeadership("") // best effort: an election does it otherwise
 		}
+		r.logger.sink.stopping.Store(true)
 		r.closeErr = errors.Join(r.raft.Shutdown().Error(), r.transport.Close(), r.store.Close())
 	})
 	return r.closeErr

@@ -90,7 +90,9 @@ func allowance(state *fsm.State, policy Policy, now time.Time) int {
 		if change.Kind != "expire" || change.Status != api.ChangeDone {
 			continue
 		}
-		if node := state.Node(change.Node); node != nil && node.Resets() && node.Status == api.NodeDown {
+		node := state.Node(change.Node)
+		stillGone := node != nil && node.Resets() && node.Status == api.NodeDown && node.Since <= change.Time
+		if stillGone {
 			gone[change.Node] = true
 		}
 	}

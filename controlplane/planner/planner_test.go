@@ -173,6 +173,26 @@ func TestGovernor(t *testing.T) {
 	}
 }
 
+// TestGovernorForgetsWhoCameBack: a node that dies again and again is one node, not many at once.
+func TestGovernorForgetsWhoCameBack(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"n1", "n2", "n3"} {
+		w.register(id, api.OnDownReset)
+	}
+	w.now = w.now.Add(4 * time.Second)
+	w.settle()
+	for round := range 6 {
+		id := fmt.Sprintf("n%d", round%3+1)
+		w.down(id)
+		if moved := w.settle(); moved <= 0 {
+			t.Fatalf("round %d: the slots of %s were held", round, id)
+		}
+		w.apply(fsm.Register{Registration: w.state.Node(api.NodeID(id)).Registration})
+		w.now = w.now.Add(4 * time.Second)
+		w.settle()
+	}
+}
+
 func TestPlanKeepsGeometry(t *testing.T) {
 	w := newWorld(t)
 	w.register("n1", api.OnDownReset)

@@ -1,0 +1,45 @@
+# Bare `make` prints the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+FUZZTIME ?= 60s
+BENCHTIME ?= 1s
+BENCHCOUNT ?= 5
+
+.PHONY: help run build check test e2e fuzz bench clean
+
+help: ## print the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: build ## run a whole cluster on loopback: 3 control members, 2 proxies, 3 nodes
+	@bin/stead dev
+
+build: ## build bin/stead
+	@go build -o bin/stead ./cmd/stead
+
+check: ## format, vet, staticcheck, architecture rules
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	@go vet ./... && go vet -tags e2e ./tests/...
+	@go tool staticcheck ./... && go tool staticcheck -tags e2e ./tests/...
+	@go test -count=1 ./tests
+
+test: ## the tests, with the race detector
+	@go test -race ./...
+
+e2e: ## the tests that run real binaries: kill -9, restarts, real input
+	@go test -tags e2e -count=1 -timeout 20m ./tests/e2e
+
+fuzz: ## every fuzz target, FUZZTIME each (60s)
+	@set -e; for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz || true); do \
+			echo "== $$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -parallel 2 $$package; \
+		done; \
+	done
+
+bench: ## the benchmarks behind the numbers in the docs
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./api/ring ./tests/bench
+
+clean: ## remove what was built
+	@rm -rf bin

@@ -1,0 +1,229 @@
+// Package cluster runs whole clusters of real processes for tests: the stead binary, sockets on
+// loopback, data on disk. It owns processes and ports, no assertions about what they do.
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/client"
+)
+
+// Options say what a cluster is made of.
+type Options struct {
+	Members, Proxies, Nodes int
+	ControlArgs             []string // added to each member's flags
+	NodeArgs                []string // added to each node's flags
+}
+
+// Cluster is a running cluster. Processes are addressed by their place, from 0.
+type Cluster struct {
+	t       testing.TB
+	dir     string
+	binary  string
+	options Options
+
+	Members, Proxies, Nodes []*Process
+	APIs                    []string // of the members, host:port
+	ProxyAddrs, AdminAddrs  []string
+	NodeAddrs               []string
+	Client                  *client.Client
+}
+
+// Start runs a cluster and waits until it serves.
+func Start(t testing.TB, options Options) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, dir: t.TempDir(), binary: Binary(t), options: options}
+	for range options.Members {
+		c.APIs = append(c.APIs, FreeAddress(t))
+	}
+	for i := range options.Members {
+		c.Members = append(c.Members, Run(t, fmt.Sprintf("c%d", i+1), c.binary, c.memberArgs(i)...))
+	}
+	c.Connect()
+	c.Await("a leader", func(ctx context.Context) bool {
+		cluster, err := c.Client.Cluster(ctx)
+		return err == nil && cluster.Leader != ""
+	})
+	for range options.Nodes {
+		c.AddNode()
+	}
+	for range options.Proxies {
+		c.AddProxy()
+	}
+	if options.Nodes > 0 {
+		c.AwaitAssigned()
+	}
+	for i := range c.Proxies {
+		c.AwaitProxy(i)
+	}
+	return c
+}
+
+func (c *Cluster) memberArgs(i int) []string {
+	name := fmt.Sprintf("c%d", i+1)
+	args := []string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
+		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
+		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
+	return append(args, c.options.ControlArgs...)
+}
+
+// Connect makes the client anew, for the members' present addresses.
+func (c *Cluster) Connect() {
+	c.t.Helper()
+	made, err := client.New(client.Config{Members: c.APIs, Actor: "test"})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(made.Close)
+	c.Client = made
+}
+
+// RestartMembersElsewhere stops all members and starts them on other ports.
+func (c *Cluster) RestartMembersElsewhere() {
+	c.t.Helper()
+	for i, member := range c.Members {
+		member.Stop()
+		c.APIs[i] = FreeAddress(c.t)
+	}
+	for i, member := range c.Members {
+		member.Start(c.memberArgs(i)...)
+	}
+	c.Connect()
+}
+
+// AddNode starts one more node of the KV; extra flags follow those of Options.
+func (c *Cluster) AddNode(extra ...string) *Process {
+	c.t.Helper()
+	i := len(c.Nodes)
+	name, address := fmt.Sprintf("n%d", i+1), FreeAddress(c.t)
+	args := []string{"node", "--id", name, "--listen", address,
+		"--data-dir", filepath.Join(c.dir, name), "--control", strings.Join(c.APIs, ",")}
+	args = append(append(args, c.options.NodeArgs...), extra...)
+	node := Run(c.t, name, c.binary, args...)
+	c.Nodes, c.NodeAddrs = append(c.Nodes, node), append(c.NodeAddrs, address)
+	return node
+}
+
+// AddProxy starts one more proxy.
+func (c *Cluster) AddProxy(extra ...string) *Process {
+	c.t.Helper()
+	i := len(c.Proxies)
+	c.ProxyAddrs, c.AdminAddrs = append(c.ProxyAddrs, FreeAddress(c.t)), append(c.AdminAddrs, FreeAddress(c.t))
+	proxy := Run(c.t, fmt.Sprintf("p%d", i+1), c.binary, append(c.ProxyArgs(i), extra...)...)
+	c.Proxies = append(c.Proxies, proxy)
+	return proxy
+}
+
+// ProxyArgs are the flags of a proxy, with the members' present addresses.
+func (c *Cluster) ProxyArgs(i int) []string {
+	name := fmt.Sprintf("p%d", i+1)
+	return []string{"proxy", "--id", name, "--listen", c.ProxyAddrs[i], "--admin-listen", c.AdminAddrs[i],
+		"--data-dir", filepath.Join(c.dir, name), "--control", strings.Join(c.APIs, ",")}
+}
+
+// Await polls until reached says so; each attempt has a second.
+func (c *Cluster) Await(what string, reached func(context.Context) bool) time.Duration {
+	c.t.Helper()
+	start := time.Now()
+	for {
+		ctx, cancel := context.WithTimeout(c.t.Context(), time.Second)
+		done := reached(ctx)
+		cancel()
+		if done {
+			return time.Since(start)
+		}
+		if time.Since(start) > Patience {
+			c.t.Fatalf("waited in vain for %s", what)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// AwaitAssigned waits until every slot has a node and all started nodes are registered.
+func (c *Cluster) AwaitAssigned() {
+	c.t.Helper()
+	c.Await("all slots assigned", func(ctx context.Context) bool {
+		cluster, err := c.Client.Cluster(ctx)
+		return err == nil && cluster.Unassigned == 0 && cluster.Nodes.Up >= len(c.Nodes)
+	})
+}
+
+// AwaitProxy waits until a proxy is ready and routes by the newest ring.
+func (c *Cluster) AwaitProxy(i int) {
+	c.t.Helper()
+	c.Await(fmt.Sprintf("proxy %d", i+1), func(ctx context.Context) bool {
+		return statusOf(ctx, "http://"+c.AdminAddrs[i]+"/readyz") == http.StatusOK
+	})
+	c.AwaitConverged()
+}
+
+// AwaitConverged waits until all live proxies route by the newest ring.
+func (c *Cluster) AwaitConverged() {
+	c.t.Helper()
+	c.Await("the proxies to catch up", func(ctx context.Context) bool {
+		list, err := c.Client.Proxies(ctx)
+		if err != nil {
+			return false
+		}
+		caughtUp := 0
+		for _, proxy := range list.Proxies {
+			if proxy.Status == "up" && proxy.Version == list.Version {
+				caughtUp++
+			}
+		}
+		return caughtUp >= len(c.Proxies)
+	})
+}
+
+func statusOf(ctx context.Context, url string) int {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
+// Leader finds the member that leads.
+func (c *Cluster) Leader() int {
+	c.t.Helper()
+	leader := -1
+	c.Await("a leader", func(ctx context.Context) bool {
+		cluster, err := c.Client.Cluster(ctx)
+		if err != nil {
+			return false
+		}
+		for _, member := range cluster.Members {
+			for i, address := range c.APIs {
+				if member.Leader && member.API == "http://"+address {
+					leader = i
+				}
+			}
+		}
+		return leader >= 0
+	})
+	return leader
+}
+
+// Static registers a node that is not a process of the cluster.
+func (c *Cluster) Static(id, address string) api.Registered {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), Patience)
+	defer cancel()
+	answer, err := c.Client.Register(ctx, api.Registration{ID: api.NodeID(id), Address: address, Lease: api.LeaseNone})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return answer
+}
