@@ -39,7 +39,7 @@ fuzz: ## every fuzz target, FUZZTIME each (60s)
 	done
 
 bench: ## the benchmarks behind the numbers in the docs
-	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./api/ring ./tests/bench
+	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./api/ring
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -82,6 +82,7 @@ type Registration struct {
 	Volatile      bool              `json:"volatile,omitempty"`       // the store lives in the process: each start is a new one
 	Boot          uint64            `json:"boot,omitempty"`           // starts of this store so far, kept on its disk
 	Nonce         string            `json:"nonce,omitempty"`          // drawn by the process; the same nonce gets the same answer
+	Cluster       ClusterID         `json:"cluster,omitempty"`        // the store belongs to; refused by any other
 	Service       string            `json:"service,omitempty"`        // name of the service; refused if the cluster serves another
 	SlotBits      int               `json:"slot_bits,omitempty"`      // k the store was laid out for; refused if the cluster's differs
 	Replace       bool              `json:"replace,omitempty"`        // take over the id of a node that is down, with another store
@@ -148,6 +149,11 @@ func (r Registration) Validate() *Problem {
 	if r.StoreID != "" {
 		if err := r.StoreID.Validate(); err != nil {
 			return NewProblem(CodeInvalid, "%v", err).InField("store_id")
+		}
+	}
+	if r.Cluster != "" {
+		if err := r.Cluster.Validate(); err != nil {
+			return NewProblem(CodeInvalid, "%v", err).InField("cluster")
 		}
 	}
 	if r.Boot > 1<<53-1 {

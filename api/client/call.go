@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
@@ -31,40 +32,64 @@ func callTracked[Result any](ctx context.Context, c *Client, ask request) (resul
 	return result, repeated, err
 }
 
-// perform is the retry loop of every call; accept takes a success, or refuses it as garbage.
+// perform sends rounds of a request until a member answers; accept takes a success, or refuses it as
+// garbage.
 func (c *Client) perform(ctx context.Context, ask request, accept func(answer) error) (repeated bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
-	failures := make([]error, len(c.members.urls))
+	tries := &tries{failures: make([]error, len(c.members.urls))}
 	for round := 0; ; round++ {
-		member := c.members.first()
-		for range c.members.urls {
-			got, err := c.exchange(ctx, member, ask)
-			if err == nil {
-				err = accept(got)
-			}
-			if err == nil || !passesOn(err) {
-				c.members.answered(member)
-				return repeated, wrap(ask.aim, err)
-			}
-			c.members.failed(member)
-			if failures[member] == nil || ctx.Err() == nil {
-				failures[member] = err // a try that the end of patience cut short explains nothing
-			}
-			repeated = repeated || mayHaveReached(err)
-			if ctx.Err() != nil {
-				return repeated, c.giveUp(ctx, ask, failures)
-			}
-			member = c.members.after(member)
+		if answered, err := c.askRound(ctx, ask, round == 0, accept, tries); answered {
+			return tries.repeated, wrap(ask.aim, err)
 		}
-		if ask.once || c.failFast && nobodyListens(failures) || wait(ctx, callBackoff.after(round)) != nil {
-			return repeated, c.giveUp(ctx, ask, failures)
+		over := ask.once || c.failFast && tries.nobodyListens() || ctx.Err() != nil
+		if over || wait(ctx, callBackoff.after(round)) != nil {
+			return tries.repeated, wrap(ask.aim, c.giveUp(ctx, tries))
 		}
 	}
 }
 
-func nobodyListens(failures []error) bool {
-	for _, failure := range failures {
+// askRound asks one member after the other, beginning with the preferred one, until one answers. In
+// the first round each gets its share of the time there is: one that hangs must not use up what the
+// others would need.
+func (c *Client) askRound(ctx context.Context, ask request, first bool, accept func(answer) error, tries *tries) (answered bool, err error) {
+	member, full := c.members.first(), ask.timeout
+	for left := len(c.members.urls); left > 0 && ctx.Err() == nil; left-- {
+		if deadline, bounded := ctx.Deadline(); first && bounded {
+			ask.timeout = min(full, time.Until(deadline)/time.Duration(left))
+		}
+		got, err := c.exchange(ctx, member, ask)
+		if err == nil {
+			err = accept(got)
+		}
+		if err == nil || !passesOn(err) {
+			c.members.answered(member)
+			return true, err
+		}
+		c.members.failed(member)
+		tries.note(member, err, ctx.Err() != nil)
+		member = c.members.after(member)
+	}
+	return false, nil
+}
+
+// tries is what became of a call so far.
+type tries struct {
+	failures []error // the latest of each member
+	repeated bool    // one of them may have been applied
+}
+
+// note keeps a failure; one cut short by the end of the caller's time explains less than the one
+// before.
+func (t *tries) note(member int, failure error, cutShort bool) {
+	if t.failures[member] == nil || !cutShort {
+		t.failures[member] = failure
+	}
+	t.repeated = t.repeated || mayHaveReached(failure)
+}
+
+func (t *tries) nobodyListens() bool {
+	for _, failure := range t.failures {
 		if !errors.Is(failure, errUnsent) {
 			return false
 		}
@@ -72,27 +97,27 @@ func nobodyListens(failures []error) bool {
 	return true
 }
 
-func wrap(aim string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("cannot %s: %w", aim, err)
-}
-
 // giveUp sums up why no member did what was asked: a member's own problem if there is one.
-func (c *Client) giveUp(ctx context.Context, ask request, failures []error) error {
+func (c *Client) giveUp(ctx context.Context, tries *tries) error {
 	var tried []string
-	for member, failure := range failures {
+	for member, failure := range tries.failures {
 		if api.CodeOf(failure) != "" {
-			return wrap(ask.aim, failure)
+			return failure
 		}
 		if failure != nil {
 			tried = append(tried, fmt.Sprintf("%s: %v", c.members.urls[member], failure))
 		}
 	}
 	err := fmt.Errorf("%w (%s)", ErrUnreachable, strings.Join(tried, "; "))
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", cause, err)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", context.Canceled, err)
 	}
-	return wrap(ask.aim, err)
+	return err
+}
+
+func wrap(aim string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cannot %s: %w", aim, err)
 }

@@ -168,6 +168,17 @@ func TestBeatTriesEachMemberOnceAndSoon(t *testing.T) {
 	})
 }
 
+func TestBeatReachesTheLastMemberInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := open(t, inMemory{"a": hang, "b": hang, "c": says(api.ProxyBeaten{})})
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := client.ProxyBeat(ctx, "p1", api.ProxyBeat{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestRemoveRepeated(t *testing.T) {
 	drop := func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) }
 	gone := refuses(api.CodeNodeUnknown)

@@ -172,6 +172,9 @@ func TestRefusals(t *testing.T) {
 	h.refuse(api.CodeConflict, Bootstrap{Cluster: testCluster, Settings: testSettings()})
 	h.refuse(api.CodeServiceMismatch, Register{other})
 	h.refuse(api.CodeRingGeometry, Register{bits})
+	stranger := node("n2", 2)
+	stranger.Cluster = "ffffffffffffffffffffffffffffffff"
+	h.refuse(api.CodeWrongCluster, Register{stranger})
 	h.refuse(api.CodeAddressInUse, Register{node("n2", 1)})
 	h.refuse(api.CodeInvalid, Register{node("no spaces", 2)})
 	h.refuse(api.CodeNodeUnknown, Drain{Node: "n9", On: true})

@@ -30,6 +30,9 @@ func (d *draft) register(asked api.Registration) *api.Problem {
 // checkFits refuses a node of another service, another geometry, or at a live node's address.
 func (d *draft) checkFits(asked api.Registration) *api.Problem {
 	settings := d.state.Settings
+	if asked.Cluster != "" && asked.Cluster != d.state.Cluster {
+		return api.NewProblem(api.CodeWrongCluster, "this is cluster %s, the node belongs to %s", d.state.Cluster, asked.Cluster).InField("cluster")
+	}
 	if asked.Service != "" && asked.Service != settings.Service {
 		return api.NewProblem(api.CodeServiceMismatch, "this cluster serves %s, not %s", settings.Service, api.Clip(asked.Service)).InField("service")
 	}

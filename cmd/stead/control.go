@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane"
+)
+
+type controlFlags struct {
+	serverFlags
+	config    controlplane.Config
+	nodeCIDRs []string
+	state     string
+	noKey     string
+	slots     slotsFlag
+}
+
+func controlCommand() *cobra.Command {
+	f := controlFlags{config: controlplane.NewConfig()}
+	f.slots.bits = f.config.Settings.SlotBits
+	command := &cobra.Command{
+		Use:   "control",
+		Short: "Run a member of the control plane",
+		Long: `Run a member of the control plane. All members of a new cluster are started with the same --join,
+--expect and settings; a member that has data finds the others by itself. The settings (service, state,
+keys, no-key, slots, replicas) are those of a cluster that is made now; an existing one keeps its own.`,
+		Example: `  stead control --name c1 --data-dir /var/lib/stead
+  stead control --name c1 --data-dir c1 --listen 10.0.0.1:7400 --raft-listen 10.0.0.1:7401 \
+    --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 --insecure`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			config, err := f.complete(command)
+			if err != nil {
+				return err
+			}
+			return serve(command, &f.serverFlags, config, controlplane.Open)
+		},
+	}
+	f.add(command)
+	return command
+}
+
+func (f *controlFlags) add(command *cobra.Command) {
+	f.serverFlags.add(command)
+	flags, config := command.Flags(), &f.config
+	flags.StringVar(&config.Name, "name", config.Name, "name of the member")
+	flags.StringVar(&config.Listen, "listen", config.Listen, "`address` of the control API")
+	flags.StringVar(&config.Advertise, "advertise", config.Advertise, "`address` others reach the control API at, where it is not --listen")
+	flags.StringVar(&config.RaftListen, "raft-listen", config.RaftListen, "`address` of Raft")
+	flags.StringVar(&config.RaftAdvertise, "raft-advertise", config.RaftAdvertise, "`address` other members reach Raft at, where it is not --raft-listen")
+	flags.StringVar(&config.DataDir, "data-dir", config.DataDir, "`folder` of the log and snapshots")
+	flags.StringSliceVar(&config.Join, "join", config.Join, "control API `addresses` of all members")
+	flags.IntVar(&config.Expect, "expect", config.Expect, "members to wait for before a new cluster is made")
+	flags.StringVar(&config.Settings.Service, "service", config.Settings.Service, "name of the service")
+	flags.StringVar(&f.state, "state", string(config.Settings.State), "what kind of state the service keeps: none")
+	flags.StringSliceVar(&config.Settings.Keys, "keys", config.Settings.Keys, "key `rules`, tried in order")
+	flags.StringVar(&f.noKey, "no-key", string(config.Settings.NoKey), "what becomes of requests without a key: reject or any")
+	flags.Var(&f.slots, "slots", "slots of the ring, a power of two from 256 to 65536")
+	flags.IntVar(&config.Settings.Replicas, "replicas", config.Settings.Replicas, "replicas of each slot")
+	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "`networks` nodes may register addresses in; without it, any")
+	flags.Float64Var(&config.EvictShare, "evict-share", config.EvictShare, "share of the nodes that may lose their slots within --evict-window")
+	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
+	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
+	completeWords(command, "state", string(api.StateNone))
+	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
+}
+
+// complete turns what the flags say into the config.
+func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Config, err error) {
+	config = f.config
+	config.Settings.State = api.State(f.state)
+	config.Settings.NoKey = api.NoKey(f.noKey)
+	config.Settings.SlotBits = f.slots.bits
+	config.Security = f.security()
+	for _, text := range f.nodeCIDRs {
+		network, err := netip.ParsePrefix(text)
+		if err != nil {
+			return config, usageError{fmt.Errorf("invalid --node-cidr: %w", err)}
+		}
+		config.NodeCIDRs = append(config.NodeCIDRs, network)
+	}
+	config.Logger, err = f.logger(command)
+	return config, err
+}

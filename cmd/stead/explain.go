@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/dataplane/shardkey"
+	"github.com/stead-io/stead/dataplane/wire"
+)
+
+func explainCommand() *cobra.Command {
+	var headers []string
+	command := &cobra.Command{
+		Use:   "explain [-H 'NAME: VALUE']... [METHOD] TARGET",
+		Short: "Say where a request would go, and why",
+		Long: `Say where a request would go, and why: by which rule its key is found, and who holds the key's slot.
+The rules and the ring are those of the control plane, the reading of the request is the proxies' own.`,
+		Example: `  stead explain -H 'X-Shard-Key: acme' GET /x`,
+		Args:    cobra.RangeArgs(1, 2),
+	}
+	o := newOperator(command)
+	command.Flags().StringArrayVarP(&headers, "header", "H", nil, "header `line` of the request")
+	command.RunE = o.with(func(s *session, args []string) error {
+		method, target := "GET", args[len(args)-1]
+		if len(args) == 2 {
+			method = args[0]
+		}
+		return explain(s, method, target, headers)
+	})
+	return command
+}
+
+// explanation is what `stead explain -o json` prints: where the key lives, and how it was found.
+type explanation struct {
+	Rule string `json:"rule"` // the rule that applied; empty: none did, and the cluster takes such requests
+	api.Location
+	Why string `json:"why"`
+}
+
+func explain(s *session, method, target string, headers []string) error {
+	request, err := parseRequest(method, target, headers)
+	if err != nil {
+		return err
+	}
+	view, err := s.Ring(s.command.Context())
+	if err != nil {
+		return err
+	}
+	found, err := explainBy(view, request)
+	if err != nil {
+		return err
+	}
+	return s.print(found, func(t *table) {
+		if found.Rule == "" {
+			t.add("why", found.Why)
+			return
+		}
+		t.add("rule", found.Rule)
+		t.add("key", found.quotedKey())
+		t.add("hex", found.KeyHex)
+		t.add("hash", found.Hash)
+		t.add("slot", found.Slot)
+		t.add("epoch", found.Epoch)
+		t.add("ring", found.Version)
+		for _, node := range found.Replicas {
+			t.add("node", node.ID)
+			t.add("address", node.Address)
+			t.add("status", node.Status)
+		}
+		t.add("why", found.Why)
+	})
+}
+
+// parseRequest reads a request as a proxy would.
+func parseRequest(method, target string, headers []string) (*wire.Request, error) {
+	var head bytes.Buffer
+	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
+	hasHost := strings.Contains(target, "://")
+	for _, line := range headers {
+		name, _, found := strings.Cut(line, ":")
+		if !found {
+			return nil, usage("header %q is not NAME: VALUE", line)
+		}
+		hasHost = hasHost || strings.EqualFold(name, "Host")
+		fmt.Fprintf(&head, "%s\r\n", line)
+	}
+	if !hasHost {
+		head.WriteString("Host: stead\r\n")
+	}
+	head.WriteString("\r\n")
+	request := &wire.Request{}
+	if err := request.Parse(head.Bytes()); err != nil {
+		return nil, api.NewProblem(api.CodeBadRequest, "%v", err)
+	}
+	return request, nil
+}
+
+// fields shows a parsed head to the key rules.
+type fields []wire.Field
+
+func (f fields) Len() int                      { return len(f) }
+func (f fields) At(i int) (name, value []byte) { return f[i].Name, f[i].Value }
+
+// explainBy applies rules and table of a ring to a request.
+func explainBy(view *ring.View, request *wire.Request) (found explanation, err error) {
+	rules, problem := api.ParseKeyRules(view.Settings.Keys)
+	if problem != nil {
+		return found, fmt.Errorf("cannot read the cluster's key rules: %w", problem)
+	}
+	key, rule, err := shardkey.Extract(rules, &shardkey.Request{Target: request.Target, Headers: fields(request.Fields)})
+	if err == shardkey.ErrNoKey && view.Settings.NoKey == api.NoKeyAny {
+		found.Why = "no rule applies, and the cluster sends such requests to any node that is up (no-key=any)"
+		return found, nil
+	}
+	if err != nil {
+		return found, err
+	}
+	found.Rule = view.Settings.Keys[rule]
+	found.Location = locateIn(view, key)
+	found.Why = fmt.Sprintf("rule %d of %d names the key, its hash falls in slot %d of %d, ",
+		rule+1, len(rules), found.Slot, view.Table.Bits.Slots()) + fate(found.Location)
+	return found, nil
+}
+
+// locateIn is where a key lives by a ring at hand.
+func locateIn(view *ring.View, key []byte) api.Location {
+	slot, epoch, _, _ := view.Locate(key)
+	location := api.Location{
+		KeyHex:   hex.EncodeToString(key),
+		Hash:     fmt.Sprintf("%016x", view.Hash(key)),
+		Slot:     slot,
+		Epoch:    epoch,
+		Version:  view.Table.Version,
+		Replicas: []api.LocationNode{},
+	}
+	if utf8.Valid(key) {
+		location.Key = string(key)
+	}
+	for _, index := range view.Table.ReplicasOf(slot) {
+		if node, ok := view.Table.Node(index); ok {
+			location.Replicas = append(location.Replicas,
+				api.LocationNode{ID: node.ID, Address: node.Address, Status: node.Status.String()})
+		}
+	}
+	return location
+}
+
+// fate says what becomes of requests for a location.
+func fate(location api.Location) string {
+	if len(location.Replicas) == 0 {
+		return "which no node holds: requests answer 503 slot_unassigned"
+	}
+	primary := location.Replicas[0]
+	held := fmt.Sprintf("which %s holds since epoch %d", primary.ID, location.Epoch)
+	if primary.Status == ring.StatusDown.String() {
+		return held + "; it is down: requests answer 503 owner_down"
+	}
+	return held
+}
+
+func (e explanation) quotedKey() string {
+	key, _ := hex.DecodeString(e.KeyHex)
+	return fmt.Sprintf("%q", key)
+}

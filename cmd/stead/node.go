@@ -1,0 +1,76 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/nodesvc"
+	"github.com/stead-io/stead/nodesvc/kv"
+)
+
+// membershipFlags are what every node shares, whatever it serves.
+type membershipFlags struct {
+	serverFlags
+	config nodesvc.Config
+	id     string
+	onDown string
+}
+
+func (f *membershipFlags) add(command *cobra.Command, listen *string) {
+	f.serverFlags.add(command)
+	flags, config := command.Flags(), &f.config
+	flags.StringVar(&f.id, "id", string(config.ID), "name of the node for ever")
+	flags.StringVar(listen, "listen", *listen, "`address` for requests")
+	flags.StringVar(&config.Advertise, "advertise", config.Advertise, "`address` proxies dial, where it is not --listen")
+	flags.StringVar(&config.PublicAddress, "public-address", config.PublicAddress, "`address` for clients, where it differs")
+	flags.StringVar(&config.DataDir, "data-dir", config.DataDir, "`folder` for what the node keeps")
+	addControlFlag(flags, &config.Control)
+	flags.StringVar(&config.Zone, "zone", config.Zone, "failure domain")
+	flags.IntVar(&config.Weight, "weight", config.Weight, "share of the ring beside the other nodes', 1 to 1000")
+	flags.StringVar(&f.onDown, "on-down", string(config.OnDown), "what becomes of the slots when the node is gone: wait or reset")
+	flags.DurationVar(&config.TTL, "ttl", config.TTL, "silence after which the node is down")
+	flags.StringVar(&config.Service, "service", config.Service, "name of the service; a cluster of another one refuses the node")
+	flags.BoolVar(&config.Replace, "replace", config.Replace, "take over the id of a node that is down, with this other store")
+	completeWords(command, "on-down", string(api.OnDownWait), string(api.OnDownReset))
+}
+
+// complete turns what the flags say into the config of a node.
+func (f *membershipFlags) complete(command *cobra.Command) (config nodesvc.Config, err error) {
+	config = f.config
+	config.ID = api.NodeID(f.id)
+	if err := config.ID.Validate(); err != nil {
+		return config, usage("--id: %w", err)
+	}
+	config.OnDown = api.OnDown(f.onDown)
+	config.Security = f.security()
+	config.Logger, err = f.logger(command)
+	return config, err
+}
+
+type nodeFlags struct {
+	membershipFlags
+	config kv.Config
+	store  string
+}
+
+func nodeCommand() *cobra.Command {
+	f := nodeFlags{config: kv.NewConfig()}
+	f.membershipFlags.config = f.config.Node
+	command := &cobra.Command{
+		Use:   "node",
+		Short: "Run a node of the key-value service",
+		Args:  cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) (err error) {
+			config := f.config
+			if config.Node, err = f.complete(command); err != nil {
+				return err
+			}
+			config.Store, config.Logger = kv.StoreKind(f.store), config.Node.Logger
+			return serve(command, &f.serverFlags, config, kv.Open)
+		},
+	}
+	f.membershipFlags.add(command, &f.config.Listen)
+	command.Flags().StringVar(&f.store, "store", string(f.config.Store), "where values are: disk or memory")
+	completeWords(command, "store", string(kv.StoreDisk), string(kv.StoreMemory))
+	return command
+}

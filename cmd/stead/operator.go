@@ -1,0 +1,141 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/client"
+)
+
+// defaultControl is where a control plane on this machine listens.
+const defaultControl = "127.0.0.1:7400"
+
+// operator is what the commands share that ask a control plane: their flags, and how they print.
+type operator struct {
+	control     []string
+	actor       string
+	consistency string
+	output      string
+}
+
+// newOperator gives a command, and those below it, the flags of an operator.
+func newOperator(command *cobra.Command) *operator {
+	o := &operator{}
+	flags := command.PersistentFlags()
+	addControlFlag(flags, &o.control)
+	flags.StringVar(&o.actor, "actor", "", "`name` that history shows for what you change (default user@host)")
+	flags.StringVar(&o.consistency, "consistency", "default", "how fresh reads are: stale, default or linearizable")
+	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
+	completeWords(command, "output", outputTable, outputJSON)
+	completeWords(command, "consistency", "stale", "default", "linearizable")
+	return o
+}
+
+func addControlFlag(flags *pflag.FlagSet, control *[]string) {
+	flags.StringSliceVar(control, "control", []string{defaultControl}, "`addresses` of control-plane members, separated by commas")
+}
+
+// defaultActor is user@host, as far as they are known.
+func defaultActor() string {
+	name := os.Getenv("USER")
+	if current, err := user.Current(); name == "" && err == nil {
+		name = current.Username
+	}
+	host, _ := os.Hostname()
+	return strings.Map(printableASCII, name+"@"+host)
+}
+
+func printableASCII(r rune) rune {
+	if r <= ' ' || r > '~' {
+		return '_'
+	}
+	return r
+}
+
+// session is one operator's command under way.
+type session struct {
+	*client.Client
+	command *cobra.Command
+	json    bool
+}
+
+// with opens a client for a command and explains why nobody answered, if so.
+func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, []string) error {
+	return func(command *cobra.Command, args []string) error {
+		if o.output != outputTable && o.output != outputJSON {
+			return usage("--output is table or json, not %q", o.output)
+		}
+		c, err := o.connect(command)
+		if err != nil {
+			return usageError{err}
+		}
+		defer c.Close()
+		command.SetContext(client.WithConsistency(command.Context(), o.consistency))
+		err = do(&session{Client: c, command: command, json: o.output == outputJSON}, args)
+		if errors.Is(err, client.ErrUnreachable) {
+			return o.unreachable(err)
+		}
+		return err
+	}
+}
+
+func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
+	actor := o.actor
+	if actor == "" {
+		actor = defaultActor()
+	}
+	warnings := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return client.New(client.Config{Members: o.control, Actor: actor, FailFast: true, Logger: warnings})
+}
+
+func (o *operator) unreachable(err error) error {
+	return advisedError{
+		fmt.Errorf("no control plane at %s: %w", strings.Join(o.control, ", "), err),
+		"start one with `stead dev`, or say where it is with --control or STEAD_CONTROL",
+	}
+}
+
+// print writes a value as JSON, or as the table that draw makes of it.
+func (s *session) print(value any, draw func(*table)) error {
+	if s.json {
+		return writeJSON(s.stdout(), value)
+	}
+	var t table
+	draw(&t)
+	return t.write(s.stdout())
+}
+
+func (s *session) stdout() io.Writer { return s.command.OutOrStdout() }
+
+// say writes a message for people.
+func (s *session) say(format string, args ...any) {
+	fmt.Fprintf(s.command.ErrOrStderr(), format+"\n", args...)
+}
+
+// printChanged prints what became of a write. State that stays behind is said before all else;
+// where names whose disks it stays on.
+func (s *session) printChanged(changed api.Changed, where string) error {
+	if changed.LeavesState > 0 {
+		s.say("%s moved; their state stays behind on %s (no state handoff in this version)",
+			plural(changed.LeavesState, "slot"), where)
+	}
+	if changed.Note != "" && !s.json {
+		s.say("%s", changed.Note)
+	}
+	return s.print(changed, func(t *table) {
+		if changed.Change == 0 {
+			t.add("nothing changed", fmt.Sprintf("ring %s", changed.Version))
+			return
+		}
+		t.add(fmt.Sprintf("change %d", changed.Change), fmt.Sprintf("ring %s", changed.Version))
+	})
+}

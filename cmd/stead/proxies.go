@@ -1,0 +1,27 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func proxiesCommand() *cobra.Command {
+	command := &cobra.Command{
+		Use:   "proxies",
+		Short: "List the proxies and the ring each routes by",
+		Args:  cobra.NoArgs,
+	}
+	command.RunE = newOperator(command).with(listProxies)
+	return command
+}
+
+func listProxies(s *session, _ []string) error {
+	list, err := s.Proxies(s.command.Context())
+	if err != nil {
+		return err
+	}
+	return s.print(list, func(t *table) {
+		t.header = []string{"ID", "ADDRESS", "ADMIN", "STATUS", "RING", "LAG", "HEARD", "REFUSES"}
+		for _, proxy := range list.Proxies {
+			t.add(proxy.ID, proxy.Address, proxy.Admin, proxy.Status, proxy.Version, proxy.Lag,
+				proxy.LastBeat.String()+" ago", proxy.Nack)
+		}
+	})
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/stead-io/stead/api/transport"
+)
+
+// stopTimeoutDefault lets a node hand back its slots and a proxy finish its longest request.
+const stopTimeoutDefault = 30 * time.Second
+
+// Log formats.
+const (
+	logText = "text"
+	logJSON = "json"
+)
+
+// serverFlags are what every command shares that serves until it is told to stop.
+type serverFlags struct {
+	logLevel    string
+	logFormat   string
+	insecure    bool
+	stopTimeout time.Duration
+}
+
+func (f *serverFlags) add(command *cobra.Command) {
+	flags := command.Flags()
+	addLogFlags(command, &f.logLevel, &f.logFormat)
+	flags.BoolVar(&f.insecure, "insecure", false,
+		"listen beyond loopback without TLS: whoever reaches the port can take the cluster")
+	flags.DurationVar(&f.stopTimeout, "stop-timeout", stopTimeoutDefault, "how long stopping may take")
+}
+
+func addLogFlags(command *cobra.Command, level, format *string) {
+	command.Flags().StringVar(level, "log-level", "info", "debug, info, warn or error")
+	command.Flags().StringVar(format, "log-format", logText, "text or json")
+	completeWords(command, "log-level", "debug", "info", "warn", "error")
+	completeWords(command, "log-format", logText, logJSON)
+}
+
+func (f *serverFlags) security() transport.Security { return transport.Security{Insecure: f.insecure} }
+
+func (f *serverFlags) logger(command *cobra.Command) (*slog.Logger, error) {
+	return newLogger(command.ErrOrStderr(), f.logLevel, f.logFormat)
+}
+
+// newLogger logs to stderr.
+func newLogger(stderr io.Writer, level, format string) (*slog.Logger, error) {
+	var from slog.Level
+	if err := from.UnmarshalText([]byte(level)); err != nil {
+		return nil, usage("--log-level is debug, info, warn or error, not %q", level)
+	}
+	options := &slog.HandlerOptions{Level: from}
+	switch format {
+	case logText:
+		return slog.New(slog.NewTextHandler(stderr, options)), nil
+	case logJSON:
+		return slog.New(slog.NewJSONHandler(stderr, options)), nil
+	default:
+		return nil, usage("--log-format is text or json, not %q", format)
+	}
+}
+
+// service is what every composition root opens.
+type service interface {
+	Close(ctx context.Context) error
+	Done() <-chan struct{}
+	Err() error
+}
+
+// config is what every composition root is opened with.
+type config interface{ Validate() error }
+
+// serve opens a service, waits until it is told to stop or fails, and closes it within bounds.
+func serve[C config, S service](command *cobra.Command, f *serverFlags, configuration C, open func(C) (S, error)) error {
+	if err := configuration.Validate(); err != nil {
+		return usageError{err}
+	}
+	running, err := open(configuration)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-command.Context().Done():
+	case <-running.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(command.Context()), f.stopTimeout)
+	defer cancel()
+	if err := running.Close(ctx); err != nil {
+		err = fmt.Errorf("cannot stop cleanly: %w", err)
+		return errors.Join(running.Err(), err)
+	}
+	return running.Err()
+}
+
+// slotsFlag is a number of slots; it holds the exponent.
+type slotsFlag struct{ bits int }
+
+func (s *slotsFlag) String() string { return fmt.Sprint(1 << s.bits) }
+func (s *slotsFlag) Type() string   { return "number" }
+
+// Set reads a power of two.
+func (s *slotsFlag) Set(text string) error {
+	k, err := slotBits(text)
+	if err == nil {
+		s.bits = *k
+	}
+	return err
+}
+
+var _ pflag.Value = (*slotsFlag)(nil)

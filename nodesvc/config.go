@@ -1,0 +1,128 @@
+package nodesvc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/api/transport"
+)
+
+// Defaults of the limits in Config.
+const (
+	ParkWaitDefault  = time.Second
+	ParkedMaxDefault = 1024
+	DrainWaitDefault = 20 * time.Second
+)
+
+// ControlPlane is what a node asks of the control plane; *client.Client answers it.
+type ControlPlane interface {
+	Register(context.Context, api.Registration) (api.Registered, error)
+	Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, error)
+	Drain(context.Context, api.NodeID) (api.Changed, error)
+	Remove(ctx context.Context, id api.NodeID, force bool) (api.Changed, error)
+	// Watch calls onView for every ring newer than have until ctx ends.
+	Watch(ctx context.Context, have *ring.View, onView func(*ring.View)) error
+}
+
+// Config says which node this is and how it behaves. NewConfig fills the defaults.
+type Config struct {
+	// ID names the node for ever: the ring knows it by nothing else.
+	ID api.NodeID
+	// Advertise is the host:port that proxies dial, as it stands.
+	Advertise string
+	// PublicAddress is the host:port for clients, where it differs; empty: it does not.
+	PublicAddress string
+	// DataDir keeps the store's identity beside its data; one process at a time may open it. Empty: a
+	// memory store, which is a new store in every process.
+	DataDir string
+	// Control lists control-plane members, each as base URL or host:port; any one of them is enough.
+	Control []string
+	// Zone is the node's failure domain; empty: none.
+	Zone string
+	// Weight is the node's share of the ring beside the others', 1 to 1000.
+	Weight int
+	// OnDown says whether the slots wait for the node when it is gone, or are given away empty.
+	OnDown api.OnDown
+	// TTL is the silence after which the node is down, 500 ms to 10 min.
+	TTL time.Duration
+	// Service is the name of the service; a cluster that serves another refuses the node. Empty: any.
+	Service string
+	// Replace takes over the id of a node that is down with another store: its disk was replaced.
+	Replace bool
+	// Meta is free text for people.
+	Meta map[string]string
+
+	// ParkWait is how long a request waits for the node's view to reach the epoch it was routed by.
+	ParkWait time.Duration
+	// ParkedMax is how many requests may wait so at once; more are answered by the view at hand.
+	ParkedMax int
+	// DrainWait is how long a leaving reset node waits for its slots to be gone; 0 sets no limit but
+	// the caller's.
+	DrainWait time.Duration
+
+	// Healthy reports whether the service can do its work, its disk included; it runs every beat, one
+	// at a time. While it fails, or takes longer than TTL, the node does not count as alive; before it
+	// succeeds once the node does not register. Nil: always healthy.
+	Healthy func(context.Context) error
+
+	// Security is how connections to the control plane are protected.
+	Security transport.Security
+	// Logger hears of membership, never of single requests above debug. Nil: nobody does.
+	Logger *slog.Logger
+	// ControlPlane answers instead of the members in Control, in tests for one. Nil: they do.
+	ControlPlane ControlPlane
+}
+
+// NewConfig returns a Config with every default filled in.
+func NewConfig() Config {
+	return Config{
+		Weight:    api.WeightDefault,
+		OnDown:    api.OnDownWait,
+		TTL:       api.TTLDefault,
+		ParkWait:  ParkWaitDefault,
+		ParkedMax: ParkedMaxDefault,
+		DrainWait: DrainWaitDefault,
+	}
+}
+
+// Validate reports the first field that cannot stand.
+func (c Config) Validate() error {
+	if problem := c.registration().Validate(); problem != nil {
+		return problem
+	}
+	if len(c.Control) == 0 && c.ControlPlane == nil {
+		return errors.New("no control-plane member is named")
+	}
+	for name, limit := range map[string]time.Duration{"park wait": c.ParkWait, "drain wait": c.DrainWait} {
+		if limit < 0 {
+			return fmt.Errorf("the %s is negative: %v", name, limit)
+		}
+	}
+	if c.ParkedMax < 0 {
+		return fmt.Errorf("the number of parked requests is negative: %d", c.ParkedMax)
+	}
+	return nil
+}
+
+// registration is what the node registers with, but for its identity.
+func (c Config) registration() api.Registration {
+	return api.Registration{
+		ID:            c.ID,
+		Address:       c.Advertise,
+		PublicAddress: c.PublicAddress,
+		Zone:          c.Zone,
+		Weight:        c.Weight,
+		OnDown:        c.OnDown,
+		Lease:         api.LeaseBeat,
+		TTL:           api.Duration(c.TTL),
+		Service:       c.Service,
+		Volatile:      c.DataDir == "",
+		Replace:       c.Replace,
+		Meta:          c.Meta,
+	}
+}

@@ -1,0 +1,213 @@
+package nodesvc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	testCluster  = api.ClusterID("00112233445566778899aabbccddeeff")
+	otherCluster = api.ClusterID("ffeeddccbbaa99887766554433221100")
+	testHashKey  = "000102030405060708090a0b0c0d0e0f"
+)
+
+func testSettings() api.Settings {
+	return api.Settings{
+		Service: "kv", State: api.StateNone, Keys: []string{"header:X-Shard-Key"}, NoKey: api.NoKeyReject,
+		SlotBits: api.SlotBitsMin, Replicas: 1, Hash: api.HashSipHash24, HashKey: testHashKey,
+	}
+}
+
+// testView is a ring of nodes n0 and n1 at one version, every slot at the same epoch and with the
+// same owner, "" for none.
+func testView(t testing.TB, version uint64, epoch api.Epoch, owner api.NodeID) *ring.View {
+	t.Helper()
+	return testViewOf(t, testSettings(), testCluster, version, epoch, owner)
+}
+
+func testViewOf(t testing.TB, settings api.Settings, cluster api.ClusterID, version uint64, epoch api.Epoch, owner api.NodeID) *ring.View {
+	t.Helper()
+	table := ring.NewTable(cluster, ring.Bits(settings.SlotBits), settings.Replicas)
+	table.Version = api.Version{Generation: 1, Number: version}
+	table.Nodes = []ring.Node{
+		{ID: "n0", Address: "127.0.0.1:1", Status: ring.StatusUp},
+		{ID: "n1", Address: "127.0.0.1:2", Status: ring.StatusUp},
+	}
+	for slot := range table.Epochs {
+		table.Epochs[slot] = epoch
+		table.Owners[slot] = table.IndexOf(owner)
+	}
+	view, err := ring.NewView(settings, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
+}
+
+// fakeControl is a control plane that keeps no rules: tests script what it answers.
+type fakeControl struct {
+	mu            sync.Mutex
+	onRegister    func(api.Registration) error
+	onBeat        func(api.Beat) error
+	onDrain       func() error
+	calls         []string
+	registrations []api.Registration
+	beats         []api.Beat
+	view          *ring.View
+	published     chan struct{}
+}
+
+var errAway = errors.New("no control-plane member answered")
+
+func newFakeControl(view *ring.View) *fakeControl {
+	return &fakeControl{view: view, published: make(chan struct{})}
+}
+
+// script changes what the control plane answers from here on.
+func (f *fakeControl) script(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// registered and beaten return what was sent so far.
+func (f *fakeControl) registered() []api.Registration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.registrations)
+}
+
+func (f *fakeControl) beaten() []api.Beat {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.beats)
+}
+
+// history lists the calls so far; beats in a row count once.
+func (f *fakeControl) history() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return strings.Join(slices.Compact(slices.Clone(f.calls)), " ")
+}
+
+func (f *fakeControl) count(call string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	count := 0
+	for _, made := range f.calls {
+		if made == call {
+			count++
+		}
+	}
+	return count
+}
+
+func (f *fakeControl) publish(view *ring.View) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.view = view
+	close(f.published)
+	f.published = make(chan struct{})
+}
+
+func (f *fakeControl) Register(ctx context.Context, registration api.Registration) (api.Registered, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "register")
+	f.registrations = append(f.registrations, registration)
+	if f.onRegister != nil {
+		if err := f.onRegister(registration); err != nil {
+			return api.Registered{}, err
+		}
+	}
+	session := api.SessionID(fmt.Sprintf("s%d", len(f.registrations)))
+	return api.Registered{Session: session, BeatEvery: api.Duration(api.NodeBeatInterval)}, ctx.Err()
+}
+
+func (f *fakeControl) Beat(ctx context.Context, _ api.NodeID, beat api.Beat) (api.Beaten, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	call := "beat"
+	switch {
+	case beat.Leaving:
+		call = "leaving"
+	case beat.Unhealthy != "":
+		call = "unhealthy"
+	}
+	f.calls = append(f.calls, call)
+	f.beats = append(f.beats, beat)
+	if f.onBeat != nil {
+		return api.Beaten{}, f.onBeat(beat)
+	}
+	return api.Beaten{}, ctx.Err()
+}
+
+func (f *fakeControl) Drain(context.Context, api.NodeID) (api.Changed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "drain")
+	if f.onDrain != nil {
+		return api.Changed{}, f.onDrain()
+	}
+	return api.Changed{}, nil
+}
+
+func (f *fakeControl) Remove(context.Context, api.NodeID, bool) (api.Changed, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "remove")
+	return api.Changed{}, nil
+}
+
+func (f *fakeControl) Watch(ctx context.Context, have *ring.View, onView func(*ring.View)) error {
+	for {
+		f.mu.Lock()
+		view, published := f.view, f.published
+		f.mu.Unlock()
+		if view != nil && (have == nil || view.Table.Version.Compare(have.Table.Version) > 0) {
+			have = view
+			onView(view)
+		}
+		select {
+		case <-published:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func testConfig(control ControlPlane) Config {
+	config := NewConfig()
+	config.ID = "n0"
+	config.Advertise = "127.0.0.1:1"
+	config.ControlPlane = control
+	return config
+}
+
+func openNode(t *testing.T, config Config) *Node {
+	t.Helper()
+	node, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return node
+}
+
+func closeNode(t *testing.T, node *Node) {
+	t.Helper()
+	if err := node.Close(t.Context()); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}

@@ -1,0 +1,41 @@
+package nodesvc
+
+import "sync/atomic"
+
+type counters struct {
+	served, redirected, refused, unparked atomic.Uint64
+	registrations, beats, beatFailures    atomic.Uint64
+}
+
+// Stats counts what the node did since it started, for the service's metrics.
+type Stats struct {
+	Served        uint64 // requests let through to the service
+	Redirected    uint64 // requests answered 421: another node holds the slot
+	Refused       uint64 // requests answered 4xx or 503 by the guard
+	Unparked      uint64 // requests that found too many waiting for the ring to wait too
+	Parked        int64  // requests waiting for the ring now
+	Slots         int    // slots the node is primary of now
+	RingVersion   uint64 // number of the ring version it acts on
+	Registrations uint64 // registrations the control plane took
+	Beats         uint64 // beats it took
+	BeatFailures  uint64 // beats it did not take
+}
+
+// Stats reads the counters.
+func (n *Node) Stats() Stats {
+	stats := Stats{
+		Served:        n.stats.served.Load(),
+		Redirected:    n.stats.redirected.Load(),
+		Refused:       n.stats.refused.Load(),
+		Unparked:      n.stats.unparked.Load(),
+		Parked:        n.parked.Load(),
+		Slots:         len(n.Slots()),
+		Registrations: n.stats.registrations.Load(),
+		Beats:         n.stats.beats.Load(),
+		BeatFailures:  n.stats.beatFailures.Load(),
+	}
+	if view := n.View(); view != nil {
+		stats.RingVersion = view.Table.Version.Number
+	}
+	return stats
+}
