@@ -281,6 +281,17 @@ func TestGarbageOnBothPorts(t *testing.T) {
 	}
 }
 
+// TestLeavingTakesEffectAtOnce: a node that says it stops is down when its beat is answered.
+func TestLeavingTakesEffectAtOnce(t *testing.T) {
+	l := newLone(t, nil)
+	l.send("POST", "/v1/nodes", `{"id":"n1","address":"127.0.0.1:1"}`)
+	_, body := l.send("POST", "/v1/nodes/n1/beat", `{"leaving":true}`)
+	var answer api.Beaten
+	if err := json.Unmarshal(body, &answer); err != nil || answer.Status != api.NodeDown {
+		t.Fatalf("got %s", body)
+	}
+}
+
 // TestCheckedNode: a static node with a check is what its check says.
 func TestCheckedNode(t *testing.T) {
 	l := newLone(t, nil)

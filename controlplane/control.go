@@ -154,6 +154,9 @@ func (m *Member) Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem 
 	if !leads {
 		return noLeader()
 	}
+	if beat.Leaving {
+		m.duties.lookNow()
+	}
 	return nil
 }
 

@@ -68,6 +68,7 @@ func Open(config Config) (*Member, error) {
 		return nil, fmt.Errorf("cannot open the control plane: %w", err)
 	}
 	m := &Member{config: config, logger: config.Logger.With("member", config.Name), lock: lock, done: make(chan struct{})}
+	m.duties.wake = make(chan struct{}, 1)
 	if err := m.open(); err != nil {
 		m.closeListeners()
 		_ = lock.Unlock()

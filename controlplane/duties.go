@@ -31,6 +31,8 @@ type duties struct {
 	tracker *liveness.Tracker // nil while this member does not lead
 	fleet   *liveness.Fleet
 	elected time.Time
+	// wake, of one place, has the leader look at its duties now.
+	wake chan struct{}
 }
 
 // reignWheneverElected does the leader's duties from each election to the loss of leadership.
@@ -75,6 +77,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 			return
 		case <-tick.C:
 		case <-changed:
+		case <-m.duties.wake:
 		}
 		now := time.Now()
 		m.lastLed.Store(now.UnixNano())
@@ -184,6 +187,14 @@ func (d *duties) end() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tracker, d.fleet = nil, nil
+}
+
+// lookNow wakes the leader from its pause.
+func (d *duties) lookNow() {
+	select {
+	case d.wake <- struct{}{}:
+	default: // it is being woken already
+	}
 }
 
 func (d *duties) begun() bool {

@@ -125,12 +125,35 @@ func (s *Server) beatNode(w http.ResponseWriter, r *http.Request) error {
 	if problem := s.control.Beat(id, beat, time.Now()); problem != nil {
 		return problem
 	}
+	if beat.Leaving {
+		s.awaitState(r.Context(), func(state *fsm.State) bool {
+			node := state.Node(id)
+			return node == nil || node.Status == api.NodeDown
+		})
+	}
 	state := s.control.State()
 	answer := api.Beaten{Version: state.Version()}
 	if node := state.Node(id); node != nil {
 		answer.Status = node.Status
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+// awaitState waits until a command that is on its way has had its effect, at most settleWait.
+func (s *Server) awaitState(ctx context.Context, reached func(*fsm.State) bool) {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	for {
+		changed := s.control.Changed()
+		if reached(s.control.State()) {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (s *Server) drainNode(w http.ResponseWriter, r *http.Request) error {
@@ -194,26 +217,17 @@ func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// awaitPlan waits until the planner has answered a change that is planned at once.
+// awaitPlan waits until the planner has answered a change that is planned at once; an undrain waits for
+// others of its kind, and nobody for it.
 func (s *Server) awaitPlan(ctx context.Context, id api.ChangeID) *fsm.Change {
+	planned := func(state *fsm.State) (*fsm.Change, bool) {
+		change, problem := state.Change(id)
+		return change, problem != nil || change.Status != api.ChangePending || change.Kind == "undrain"
+	}
 	if id == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
-	for {
-		changed := s.control.Changed()
-		change, problem := s.control.State().Change(id)
-		if problem != nil {
-			return nil
-		}
-		if change.Status != api.ChangePending || change.Kind == "undrain" {
-			return change
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return change
-		}
-	}
+	s.awaitState(ctx, func(state *fsm.State) bool { _, done := planned(state); return done })
+	change, _ := planned(s.control.State())
+	return change
 }

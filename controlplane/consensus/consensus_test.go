@@ -1,0 +1,213 @@
+package consensus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/stead-io/stead/api"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const patience = 20 * time.Second
+
+// journal is a Machine that remembers its entries.
+type journal struct {
+	mu      sync.Mutex
+	entries []string
+}
+
+func (j *journal) Apply(_ uint64, entry []byte) any {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = append(j.entries, string(entry))
+	return len(j.entries)
+}
+
+func (j *journal) Snapshot() func(io.Writer) error {
+	content := j.String()
+	return func(w io.Writer) error { _, err := io.WriteString(w, content); return err }
+}
+
+func (j *journal) Restore(r io.Reader) error {
+	content, err := io.ReadAll(r)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.entries = strings.Fields(string(content))
+	return err
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Join(j.entries, " ")
+}
+
+// member is a replica with its address and folder.
+type member struct {
+	*Replica
+	id      api.MemberID
+	journal *journal
+	address string
+}
+
+// group is replicas that find each other in a shared address book.
+type group struct {
+	t      *testing.T
+	dir    string
+	mu     sync.Mutex
+	book   map[api.MemberID]string
+	opened []*member
+}
+
+func newGroup(t *testing.T) *group {
+	g := &group{t: t, dir: t.TempDir(), book: make(map[api.MemberID]string)}
+	t.Cleanup(func() {
+		for _, member := range g.opened {
+			if err := member.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return g
+}
+
+func (g *group) resolve(id api.MemberID) (string, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if address, known := g.book[id]; known {
+		return address, nil
+	}
+	return "", errors.New("not in the book")
+}
+
+func (g *group) open(id api.MemberID, address string, founders ...api.MemberID) *member {
+	g.t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	m := &member{id: id, journal: &journal{}, address: listener.Addr().String()}
+	g.mu.Lock()
+	g.book[id] = m.address
+	g.mu.Unlock()
+	if err := os.MkdirAll(filepath.Join(g.dir, string(id)), 0o700); err != nil {
+		g.t.Fatal(err)
+	}
+	m.Replica, err = Open(Config{
+		ID: id, DataDir: filepath.Join(g.dir, string(id)), Listener: listener,
+		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		},
+		Resolve: g.resolve, Machine: m.journal, Logger: slog.New(slog.DiscardHandler),
+	}, founders)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.opened = append(g.opened, m)
+	return m
+}
+
+func (g *group) await(what string, reached func() bool) {
+	g.t.Helper()
+	for deadline := time.Now().Add(patience); !reached(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func (g *group) propose(m *member, entry string) {
+	g.t.Helper()
+	g.await("the proposal of "+entry, func() bool {
+		_, err := m.Propose([]byte(entry))
+		if err != nil && !errors.Is(err, ErrNotLeader) {
+			g.t.Fatal(err)
+		}
+		return err == nil
+	})
+}
+
+func TestEntriesSurviveARestart(t *testing.T) {
+	g := newGroup(t)
+	m := g.open("c1", "127.0.0.1:0", "c1")
+	g.propose(m, "a")
+	g.propose(m, "b")
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := g.open("c1", "127.0.0.1:0")
+	g.await("the entries", func() bool { return again.journal.String() == "a b" })
+	if servers, err := again.Servers(); err != nil || fmt.Sprint(servers) != "[{c1 true}]" {
+		t.Fatalf("got %v, %v", servers, err)
+	}
+}
+
+// TestStaleAddressesAreHarmless: c1 sits where the address book says c2 is. It must not take what is
+// meant for c2, or it would be counted twice.
+func TestStaleAddressesAreHarmless(t *testing.T) {
+	g := newGroup(t)
+	founders := []api.MemberID{"c1", "c2"}
+	first := g.open("c1", "127.0.0.1:0", founders...)
+	g.mu.Lock()
+	g.book["c2"] = first.address
+	g.mu.Unlock()
+	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if first.IsLeader() {
+			t.Fatal("it was elected by itself, counted twice")
+		}
+	}
+	second := g.open("c2", "127.0.0.1:0", founders...)
+	g.await("a leader", func() bool { return first.IsLeader() || second.IsLeader() })
+}
+
+func TestGreetingIsChecked(t *testing.T) {
+	g := newGroup(t)
+	m := g.open("c1", "127.0.0.1:0", "c1")
+	f := func(bytes string) {
+		t.Helper()
+		conn, err := net.Dial("tcp", m.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, _ = io.WriteString(conn, bytes)
+		if answer, err := io.ReadAll(conn); len(answer) > 0 || err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("%q: got %q, %v", bytes, answer, err)
+		}
+	}
+	f("GET / HTTP/1.1\r\n\r\n")
+	f("stead-raft/1 c2\n\x00")
+	f("stead-raft/1 " + strings.Repeat("x", 1000))
+	f("\x00\x00\x00\x00\n")
+	g.propose(m, "still")
+}
+
+func TestLinearizeNeedsTheBarrier(t *testing.T) {
+	g := newGroup(t)
+	m := g.open("c1", "127.0.0.1:0", "c1")
+	g.await("leadership", m.IsLeader)
+	reached := func(context.Context, uint64) error { return nil }
+	if err := m.Linearize(t.Context(), reached); !errors.Is(err, ErrNotLeader) {
+		t.Fatalf("before the barrier: %v", err)
+	}
+	if err := m.Barrier(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Linearize(t.Context(), reached); err != nil {
+		t.Fatal(err)
+	}
+}
