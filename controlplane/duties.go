@@ -17,7 +17,10 @@ import (
 
 const (
 	dutyEvery   = 50 * time.Millisecond
+	ascendRetry = 50 * time.Millisecond
 	forgetEvery = time.Minute
+	// stallMax is how long the leader may go without looking before it distrusts what it did not hear.
+	stallMax = time.Second
 	// evictAfterElection is how long a new leader waits before it gives a dead node's slots away: those
 	// that live have then had twice the time that they need to say so.
 	evictAfterElection = 2 * api.TTLDefault
@@ -31,6 +34,7 @@ type duties struct {
 	tracker *liveness.Tracker // nil while this member does not lead
 	fleet   *liveness.Fleet
 	elected time.Time
+	seen    map[api.ChangeID]time.Time // pending changes, since when this leader knows them
 	// wake, of one place, has the leader look at its duties now.
 	wake chan struct{}
 }
@@ -58,9 +62,13 @@ func (m *Member) reignWheneverElected(ctx context.Context, replica *consensus.Re
 }
 
 func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
-	if err := m.ascend(ctx, replica); err != nil {
-		m.logger.Info("leadership did not hold", "error", err)
-		return
+	for err := m.ascend(ctx, replica); err != nil; err = m.ascend(ctx, replica) {
+		m.logger.Info("cannot take up the leader's duties yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(ascendRetry):
+		}
 	}
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
 	probes := newProbes(m.config.Security, m.probed)
@@ -69,7 +77,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	defer probes.stop()
 	tick := time.NewTicker(dutyEvery)
 	defer tick.Stop()
-	lastForget := time.Now()
+	lastForget, lastLook := time.Now(), time.Now()
 	for {
 		changed := m.machine.changes()
 		select {
@@ -80,6 +88,11 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		case <-m.duties.wake:
 		}
 		now := time.Now()
+		if now.Sub(lastLook) > stallMax {
+			m.logger.Warn("this process stood still; the nodes' silence does not count", "for", now.Sub(lastLook))
+			m.duties.beginAgain(now)
+		}
+		lastLook = now
 		m.lastLed.Store(now.UnixNano())
 		m.doDuties(ctx, now)
 		probes.follow(ctx, m.State().Nodes())
@@ -138,7 +151,7 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 		m.proposeDuty(ctx, fsm.Status{Transitions: transitions})
 	}
 	state := m.State()
-	agenda := planner.Due(state, m.policy(), now)
+	agenda := planner.Due(state, m.policy(), m.duties.firstSeen(state, now), now)
 	if m.duties.ledFor(now) < evictAfterElection && anyExpired(state, append(agenda.Settle, agenda.Hold...)) {
 		return // too early to hold anyone for dead
 	}
@@ -181,6 +194,31 @@ func (d *duties) begin(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tracker, d.fleet, d.elected = liveness.NewTracker(now), liveness.NewFleet(), now
+	d.seen = make(map[api.ChangeID]time.Time)
+}
+
+// beginAgain lets silence count from now on, as after an election.
+func (d *duties) beginAgain(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tracker.Restart(now)
+	d.elected = now
+}
+
+// firstSeen is when this leader first saw each pending change. Clocks of different leaders differ; what
+// a plan waits for is counted by one.
+func (d *duties) firstSeen(state *fsm.State, now time.Time) map[api.ChangeID]time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seen := make(map[api.ChangeID]time.Time)
+	for _, change := range state.Pending() {
+		seen[change.ID] = now
+		if earlier, known := d.seen[change.ID]; known {
+			seen[change.ID] = earlier
+		}
+	}
+	d.seen = seen
+	return seen
 }
 
 func (d *duties) end() {

@@ -182,4 +182,3 @@ func (d *draft) returned(node *Node) {
 	change := d.addChange("return", node.Registration.ID, api.ChangeDone)
 	change.Detail = "its slots had waited for it"
 }
-

@@ -199,7 +199,7 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 		return s.forward.pass(w, r)
 	}
 	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
-		return api.NewProblem(api.CodeNoLeader, "the cluster is not founded yet; its members are still looking for each other")
+		return api.NewProblem(api.CodeNoLeader, "this member knows no cluster yet: it is not founded, or its log was not caught up with")
 	}
 	if consistency == "linearizable" && r.Method == http.MethodGet {
 		if err := s.control.Linearize(r.Context()); err != nil {

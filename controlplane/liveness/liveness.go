@@ -50,6 +50,14 @@ func NewTracker(now time.Time) *Tracker {
 	return &Tracker{since: now, nodes: make(map[api.NodeID]*record)}
 }
 
+// Restart lets silence count from now on: the listener itself was away.
+func (t *Tracker) Restart(now time.Time) {
+	t.since = now
+	for _, known := range t.nodes {
+		known.heard = now
+	}
+}
+
 func (t *Tracker) record(id api.NodeID) *record {
 	known, ok := t.nodes[id]
 	if !ok {

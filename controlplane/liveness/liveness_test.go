@@ -29,6 +29,8 @@ func script(subject Subject, lines string) string {
 			tracker.Heard(subject.ID, now, nil)
 		case "leave":
 			tracker.Left(subject.ID)
+		case "stall":
+			tracker.Restart(now)
 		case "healthy":
 			tracker.Probed(subject.ID, true, now)
 		case "failed":
@@ -60,6 +62,8 @@ func TestTransitions(t *testing.T) {
 	f("comes back", beating, "0 beat\n2500\n4000 beat", "2500:down 4000:up")
 	f("a new leader waits a whole ttl", beating, "1999\n2000", "1999:suspect 2000:down")
 	f("a new leader leaves the dead as they are", down, "0\n5000", "")
+	f("the leader stood still", beating, "0 beat\n5000 stall\n5900\n6000\n7000", "6000:suspect 7000:down")
+	f("the leader stood still, a dead node stays dead", down, "0\n5000 stall\n9000", "")
 	f("leaves", beating, "0 beat\n100 leave\n200\n300 beat", "100:down 300:up")
 	f("static", static, "0\n99999", "")
 	f("check fails", checked, "0 healthy\n1 failed\n2 failed\n3 failed\n4 failed\n5 healthy", "1:suspect 3:down 5:up")

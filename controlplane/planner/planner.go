@@ -39,8 +39,9 @@ type Agenda struct {
 }
 
 // Due looks through the pending changes. What a person asked for, and what the death of a node calls
-// for, is due at once; joins wait until Delay has passed since the last of them.
-func Due(state *fsm.State, policy Policy, now time.Time) Agenda {
+// for, is due at once; joins wait until Delay has passed since the last of them was first seen by this
+// leader.
+func Due(state *fsm.State, policy Policy, seen map[api.ChangeID]time.Time, now time.Time) Agenda {
 	var agenda Agenda
 	var joins []api.ChangeID
 	var lastJoin time.Time
@@ -54,7 +55,9 @@ func Due(state *fsm.State, policy Policy, now time.Time) Agenda {
 			agenda.Settle = append(agenda.Settle, change.ID)
 		case isJoin(change.Kind):
 			joins = append(joins, change.ID)
-			lastJoin = time.UnixMilli(change.Time)
+			if seen[change.ID].After(lastJoin) {
+				lastJoin = seen[change.ID]
+			}
 		default:
 			agenda.Settle = append(agenda.Settle, change.ID)
 		}

@@ -18,10 +18,11 @@ type world struct {
 	t     *testing.T
 	state *fsm.State
 	now   time.Time
+	seen  map[api.ChangeID]time.Time
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, state: fsm.New(), now: time.UnixMilli(1_000_000)}
+	w := &world{t: t, state: fsm.New(), now: time.UnixMilli(1_000_000), seen: map[api.ChangeID]time.Time{}}
 	w.apply(fsm.Bootstrap{Cluster: "0123456789abcdef0123456789abcdef", Settings: api.Settings{
 		Service: "kv", State: api.StateNone, Keys: []string{"query:k"}, NoKey: api.NoKeyReject,
 		SlotBits: 8, Replicas: 1, Hash: api.HashSipHash24, HashKey: "0123456789abcdef0123456789abcdef",
@@ -41,6 +42,9 @@ func (w *world) apply(command fsm.Command) fsm.Result {
 		w.t.Fatalf("%T: %v %v", command, err, result.Problem)
 	}
 	w.state = next
+	if _, known := w.seen[result.Change]; !known {
+		w.seen[result.Change] = w.now
+	}
 	return result
 }
 
@@ -61,7 +65,7 @@ func (w *world) down(id string) {
 // settle plans whatever is due and returns how many slots moved; -1: nothing was due.
 func (w *world) settle() int {
 	w.t.Helper()
-	agenda := Due(w.state, policy, w.now)
+	agenda := Due(w.state, policy, w.seen, w.now)
 	if len(agenda.Hold) > 0 {
 		w.apply(fsm.Hold{Changes: agenda.Hold, Reason: "held"})
 	}
@@ -98,12 +102,23 @@ func TestJoinsWaitForTheLast(t *testing.T) {
 	w.now = w.now.Add(2 * time.Second)
 	w.register("n2", api.OnDownWait)
 	w.now = w.now.Add(2 * time.Second)
-	if agenda := Due(w.state, policy, w.now); len(agenda.Settle) != 0 || agenda.Wait <= 0 {
+	if agenda := Due(w.state, policy, w.seen, w.now); len(agenda.Settle) != 0 || agenda.Wait <= 0 {
 		t.Fatalf("planned too early: %+v", agenda)
 	}
 	w.now = w.now.Add(time.Second)
 	w.expectMoved(w.settle(), 256)
 	w.expectHeld("n1:128", "n2:128")
+}
+
+// TestJoinsWaitByTheLeadersClock: that a former leader's clock was an hour ahead holds up no plan.
+func TestJoinsWaitByTheLeadersClock(t *testing.T) {
+	w := newWorld(t)
+	honest := w.now
+	w.now = honest.Add(time.Hour)
+	w.register("n1", api.OnDownWait)
+	w.seen[w.state.NewestChange()] = honest
+	w.now = honest.Add(policy.Delay)
+	w.expectMoved(w.settle(), 256)
 }
 
 func TestSlotsWithStateStayUntilAskedFor(t *testing.T) {
