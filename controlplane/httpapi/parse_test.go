@@ -1,0 +1,91 @@
+package httpapi
+
+import (
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/api"
+)
+
+func TestParseAccept(t *testing.T) {
+	f := func(header string, want accepted, ok bool) {
+		t.Helper()
+		got, problem := parseAccept(header)
+		if (problem == nil) != ok || ok && got != want {
+			t.Errorf("%q: got %+v, %v", header, got, problem)
+		}
+	}
+	f("", accepted{full: api.TypeJSON}, true)
+	f("*/*", accepted{full: api.TypeJSON}, true)
+	f(api.TypeRing, accepted{full: api.TypeRing}, true)
+	f(api.TypeRing+"; v=1", accepted{full: api.TypeRing}, true)
+	f(api.TypeRing+";v=2", accepted{}, false)
+	f(api.TypeRingDelta, accepted{delta: true}, true)
+	f(api.TypeRingDelta+", "+api.TypeRing, accepted{delta: true, full: api.TypeRing}, true)
+	f("text/html, application/json;q=0.5", accepted{full: api.TypeJSON}, true)
+	f("application/json;q=0", accepted{}, false)
+	f("text/html", accepted{}, false)
+	f(";;;", accepted{}, false)
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	f := func(header string, want bool) {
+		t.Helper()
+		if got := acceptsGzip(header); got != want {
+			t.Errorf("%q: got %v", header, got)
+		}
+	}
+	f("", false)
+	f("gzip", true)
+	f("br, gzip;q=0.5", true)
+	f("gzip; q=0", false)
+	f("x-gzip", false)
+}
+
+func TestParsePoll(t *testing.T) {
+	current := api.Version{Generation: 2, Number: 9}
+	f := func(query string, want api.Version, polling bool, wait time.Duration, ok bool) {
+		t.Helper()
+		r := httptest.NewRequest("GET", "/v1/ring"+query, nil)
+		after, isPoll, problem := parseAfter(r, current)
+		waiting, waitProblem := parseWait(r)
+		if (problem == nil && waitProblem == nil) != ok {
+			t.Fatalf("%q: got %v %v", query, problem, waitProblem)
+		}
+		if ok && (after != want || isPoll != polling || waiting != wait) {
+			t.Errorf("%q: got %v %v %v", query, after, isPoll, waiting)
+		}
+	}
+	f("", current, false, pollWaitDefault, true)
+	f("?after=7", api.Version{Generation: 2, Number: 7}, true, pollWaitDefault, true)
+	f("?after=1-7&wait=2s", api.Version{Generation: 1, Number: 7}, true, 2*time.Second, true)
+	f("?after=", current, true, 0, false)
+	f("?after=-1", current, true, 0, false)
+	f("?after="+strings.Repeat("9", 40), current, true, 0, false)
+	f("?after=1&wait=-1s", current, true, 0, false)
+	f("?after=1&wait=10h", current, true, 0, false)
+}
+
+func TestDecodeNamesTheField(t *testing.T) {
+	f := func(body, field string, code api.Code) {
+		t.Helper()
+		var target api.Registration
+		problem := decodeStrict(httptest.NewRequest("POST", "/", strings.NewReader(body)), &target)
+		if problem == nil && code == "" {
+			return
+		}
+		if problem == nil || problem.Code != code || problem.Field != field {
+			t.Errorf("%q: got %v", body, problem)
+		}
+	}
+	f(`{"id":"n1"}`, "", "")
+	f(``, "", "")
+	f(`{"weight":"heavy"}`, "weight", api.CodeInvalid)
+	f(`{"check":{"failures":"x"}}`, "check.failures", api.CodeInvalid)
+	f(`{"colour":1}`, "colour", api.CodeInvalid)
+	f(`{"id":"n1"`, "", api.CodeInvalid)
+	f(`{"id":"n1"}]`, "", api.CodeInvalid)
+	f(`nonsense`, "", api.CodeInvalid)
+}
