@@ -3,8 +3,10 @@ package api
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -219,8 +221,14 @@ func ValidateAddress(address string) error {
 	if err != nil || number == 0 {
 		return fmt.Errorf("address %q has no port from 1 to 65535", Clip(address))
 	}
+	if strings.Contains(host, ":") {
+		if _, err := netip.ParseAddr(host); err != nil {
+			return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))
+		}
+		return nil
+	}
 	for _, c := range []byte(host) {
-		plain := c == '.' || c == '-' || c == ':' || c == '_' ||
+		plain := c == '.' || c == '-' || c == '_' ||
 			'0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 		if !plain {
 			return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))

@@ -1,7 +1,6 @@
 package ring
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/stead-io/stead/api"
@@ -40,8 +39,7 @@ func Assign(current []NodeIndex, replicas int, candidates []Candidate) Assignmen
 	if len(candidates) == 0 {
 		return result
 	}
-	nodes := slices.SortedFunc(slices.Values(candidates), func(a, b Candidate) int { return cmp.Compare(a.ID, b.ID) })
-	placing := newPlacement(current, replicas, nodes)
+	placing := newPlacement(current, replicas, candidates)
 	quotas := placing.quotas()
 	moving := newTransport(placing, placing.start(quotas), placing.width, quotas)
 	moving.settle()
@@ -50,7 +48,7 @@ func Assign(current []NodeIndex, replicas int, candidates []Candidate) Assignmen
 	elect(placing, rows, moving.load)
 	for i, node := range rows {
 		slot, place := i/placing.width, i%placing.width
-		result.Want[slot*replicas+place] = nodes[node].Index
+		result.Want[slot*replicas+place] = placing.nodes[node].Index
 		result.Moved += 1 - placing.worth(slot, node)
 	}
 	result.Minimum = leastMoves(quotas, placing.held, moving.load)

@@ -8,7 +8,7 @@ import (
 // start is where the work begins: every slot keeps its replicas but those that crowd a zone, and
 // vacant places go to nodes with room.
 func (p *placement) start(quotas []quota) []rank {
-	rows := slices.Repeat([]rank{nobody}, p.slots*p.width)
+	rows := make([]rank, p.slots*p.width) // nobody everywhere
 	rooms := make([]int, len(p.nodes))
 	for node, quota := range quotas {
 		rooms[node] = quota.target

@@ -78,13 +78,7 @@ func (d *Delta) Apply(table *Table) (*Table, error) {
 	if d.Cluster != table.Cluster || d.From != table.Version {
 		return nil, fmt.Errorf("cannot apply delta from %s to %s: %w", d.From, table.Version, ErrFrom)
 	}
-	next := table.Clone()
-	next.Version, next.Previous = d.To, d.Previous
-	next.applyNodes(d.Nodes)
-	err := next.applySlots(d)
-	if err == nil {
-		err = next.Validate()
-	}
+	next, err := d.patch(table)
 	if err == nil && next.Digest() != d.Digest {
 		err = ErrDigest
 	}
@@ -92,6 +86,17 @@ func (d *Delta) Apply(table *Table) (*Table, error) {
 		return nil, fmt.Errorf("cannot apply delta to %s: %w", d.To, err)
 	}
 	return next, nil
+}
+
+// patch makes the next table, valid but perhaps not the one that was meant.
+func (d *Delta) patch(table *Table) (*Table, error) {
+	next := table.Clone()
+	next.Version, next.Previous = d.To, d.Previous
+	next.applyNodes(d.Nodes)
+	if err := next.applySlots(d); err != nil {
+		return nil, err
+	}
+	return next, next.Validate()
 }
 
 // applyNodes sets entries and drops free indexes from the end, as decoding a table does.

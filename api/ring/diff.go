@@ -11,8 +11,13 @@ import (
 // may have been given to another node in between.
 func Diff(from, to *Table) api.RingDiff {
 	diff := api.RingDiff{From: from.Version, To: to.Version, Slots: []api.SlotDiff{}, Nodes: nodeDiffs(from, to)}
+	renamed := renamedIndexes(from, to)
 	for i := range to.Epochs {
 		slot := Slot(i)
+		if from.Epochs[i] == to.Epochs[i] && slices.Equal(from.ReplicasOf(slot), to.ReplicasOf(slot)) &&
+			!slices.ContainsFunc(to.ReplicasOf(slot), func(index NodeIndex) bool { return renamed[index] }) {
+			continue
+		}
 		before, after := from.owner(slot), to.owner(slot)
 		if before.Epoch == after.Epoch && slices.Equal(before.Replicas, after.Replicas) {
 			continue
@@ -24,6 +29,18 @@ func Diff(from, to *Table) api.RingDiff {
 	}
 	diff.Share = float64(diff.Moved) / float64(len(to.Epochs))
 	return diff
+}
+
+// renamedIndexes are those that were given to another node.
+func renamedIndexes(from, to *Table) map[NodeIndex]bool {
+	renamed := map[NodeIndex]bool{}
+	for i, node := range to.Nodes {
+		index := NodeIndex(i)
+		if before, _ := from.Node(index); before.ID != node.ID {
+			renamed[index] = true
+		}
+	}
+	return renamed
 }
 
 func (t *Table) owner(slot Slot) api.SlotOwner {

@@ -17,6 +17,8 @@ type HashID uint8
 // cannot be aimed at one node by whoever does not know the hash key.
 const HashSipHash24 HashID = 1
 
+var hashNames = map[HashID]string{HashSipHash24: api.HashSipHash24}
+
 // Hasher hashes sharding keys with the cluster's key. The zero Hasher is the one of the all-zero key.
 type Hasher struct{ k0, k1 uint64 }
 

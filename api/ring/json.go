@@ -72,13 +72,29 @@ func ViewFromJSON(wire api.RingJSON) (*View, error) {
 }
 
 func viewFromJSON(wire api.RingJSON) (*View, error) {
-	if bits := wire.Settings.SlotBits; bits < api.SlotBitsMin || bits > api.SlotBitsMax {
-		return nil, invalid("k is %d, not %d to %d", bits, api.SlotBitsMin, api.SlotBitsMax)
-	}
-	if err := validateGeometry(Bits(wire.Settings.SlotBits), wire.Settings.Replicas, HashSipHash24); err != nil {
+	table, err := tableFromJSON(wire)
+	if err != nil {
 		return nil, err
 	}
-	table := NewTable(wire.Cluster, Bits(wire.Settings.SlotBits), wire.Settings.Replicas)
+	digest, err := parseDigest(wire.Digest)
+	if err != nil {
+		return nil, err
+	}
+	if digest != table.Digest() {
+		return nil, ErrDigest
+	}
+	return newView(wire.Settings, table)
+}
+
+func tableFromJSON(wire api.RingJSON) (*Table, error) {
+	k, replicas := wire.Settings.SlotBits, wire.Settings.Replicas
+	if k < 0 || k > api.SlotBitsMax {
+		return nil, invalid("k is %d, not %d to %d", k, api.SlotBitsMin, api.SlotBitsMax)
+	}
+	if err := validateGeometry(Bits(k), replicas, HashSipHash24); err != nil {
+		return nil, err
+	}
+	table := NewTable(wire.Cluster, Bits(k), replicas)
 	table.Version, table.Previous = wire.Version, wire.Previous
 	if err := table.readNodes(wire.Nodes); err != nil {
 		return nil, err
@@ -95,17 +111,7 @@ func viewFromJSON(wire api.RingJSON) (*View, error) {
 			return nil, fmt.Errorf("slot %d: %w", slot, err)
 		}
 	}
-	if err := table.Validate(); err != nil {
-		return nil, err
-	}
-	digest, err := parseDigest(wire.Digest)
-	if err != nil {
-		return nil, err
-	}
-	if digest != table.Digest() {
-		return nil, ErrDigest
-	}
-	return newView(wire.Settings, table)
+	return table, table.Validate()
 }
 
 // readNodes fills the node list from entries by ascending index.

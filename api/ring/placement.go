@@ -1,20 +1,25 @@
 package ring
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
-// rank is a candidate's place in the order of ids. The assigner works with ranks, so that nothing
-// depends on the order in which candidates come, nor on their indexes.
+// rank is a candidate's place in the order of ids, from 1. The assigner works with ranks, so that
+// nothing depends on the order in which candidates come, nor on their indexes.
 type rank int32
 
-// nobody stands in a vacant place.
-const nobody rank = -1
+const (
+	nobody rank = 0  // stands in a vacant place
+	noRank rank = -1 // not even nobody
+)
 
 // placement is the problem of which nodes hold a slot's replicas.
 type placement struct {
 	nodes    []Candidate // by rank
-	everyone []rank
-	zones    []int // by rank
-	crowd    []int // by zone: how many replicas of one slot it may hold
+	everyone []rank      // but nobody
+	zones    []int       // by rank
+	crowd    []int       // by zone: how many replicas of one slot it may hold
 	slots    int
 	width    int    // replicas a slot is to have
 	places   int    // R
@@ -22,40 +27,41 @@ type placement struct {
 	held     []int  // by rank: how many of those it has
 }
 
-func newPlacement(current []NodeIndex, replicas int, nodes []Candidate) *placement {
+func newPlacement(current []NodeIndex, replicas int, candidates []Candidate) *placement {
 	p := &placement{
-		nodes:  nodes,
+		nodes:  make([]Candidate, 1, len(candidates)+1),
 		slots:  len(current) / replicas,
-		width:  min(replicas, len(nodes)),
+		width:  min(replicas, len(candidates)),
 		places: replicas,
 		before: make([]rank, len(current)),
-		held:   make([]int, len(nodes)),
+		held:   make([]int, len(candidates)+1),
 	}
-	ranks := make(map[NodeIndex]rank, len(nodes))
-	for i, candidate := range nodes {
-		ranks[candidate.Index] = rank(i)
-		p.everyone = append(p.everyone, rank(i))
+	p.nodes = append(p.nodes, candidates...)
+	slices.SortFunc(p.nodes[1:], func(a, b Candidate) int { return cmp.Compare(a.ID, b.ID) })
+	ranks := make(map[NodeIndex]rank, len(candidates))
+	for i := range candidates {
+		node := rank(i + 1)
+		ranks[p.nodes[node].Index] = node
+		p.everyone = append(p.everyone, node)
 	}
-	p.zones, p.crowd = zonesOf(nodes, p.width)
+	p.zones, p.crowd = zonesOf(p.nodes, p.width)
 	for i, index := range current {
 		node, known := ranks[index]
-		if earlier := p.before[i-i%replicas : i]; !known || slices.Contains(earlier, node) {
-			p.before[i] = nobody
-			continue
+		if earlier := p.before[i-i%replicas : i]; known && !slices.Contains(earlier, node) {
+			p.before[i] = node
+			p.held[node]++
 		}
-		p.before[i] = node
-		p.held[node]++
 	}
 	return p
 }
 
 // zonesOf numbers the zones and finds how many replicas of one slot each may hold: the lowest level
 // at which all zones together, none beyond its nodes, can hold width of them. For R ≤ 3 every slot
-// is then spread as evenly as can be.
+// is then spread as evenly as can be. Zone 0 is nobody's.
 func zonesOf(nodes []Candidate, width int) (zones, crowd []int) {
 	numbers := map[string]int{}
-	sizes := []int{}
-	for _, node := range nodes {
+	zones, sizes := []int{0}, []int{0}
+	for _, node := range nodes[1:] {
 		zone, known := numbers[node.Zone]
 		if !known || node.Zone == "" {
 			zone = len(sizes)
@@ -94,7 +100,8 @@ func (p *placement) quotas() []quota {
 	for zone, crowd := range p.crowd {
 		limits[zone] = reach * crowd
 	}
-	for node, candidate := range p.nodes {
+	for _, node := range p.everyone {
+		candidate := p.nodes[node]
 		claims[node] = claim{weight: max(1, candidate.Weight), most: reach + own[node], held: p.held[node], group: p.zones[node]}
 		limits[p.zones[node]] += own[node]
 		if candidate.Pinned {
@@ -108,7 +115,7 @@ func (p *placement) quotas() []quota {
 func (p *placement) pinned(slot int) []rank {
 	var pinned []rank
 	for _, node := range p.present(slot) {
-		if node != nobody && p.nodes[node].Pinned {
+		if p.nodes[node].Pinned {
 			pinned = append(pinned, node)
 		}
 	}
@@ -148,16 +155,16 @@ func (p *placement) admits(row []rank, leaving, entering rank) bool {
 		if node == entering {
 			return false
 		}
-		if node != nobody && node != leaving && p.zones[node] == zone {
+		if node != leaving && p.zones[node] == zone {
 			there++
 		}
 	}
-	return there < p.crowd[zone] || leaving != nobody && p.zones[leaving] == zone
+	return there < p.crowd[zone] || p.zones[leaving] == zone
 }
 
 // worth is 1 for a replica that need not move.
 func (p *placement) worth(slot int, node rank) int {
-	if slices.Contains(p.present(slot), node) {
+	if node != nobody && slices.Contains(p.present(slot), node) {
 		return 1
 	}
 	return 0

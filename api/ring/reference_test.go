@@ -21,7 +21,12 @@ func (w *world) row(owners []ring.NodeIndex, slot int) []ring.NodeIndex {
 	return owners[slot*w.replicas : (slot+1)*w.replicas]
 }
 
-// zone numbers a node's zone; nodes without one have their own.
+// node finds a candidate by its index, -1 if there is none.
+func (w *world) node(index ring.NodeIndex) int {
+	return slices.IndexFunc(w.nodes, func(c ring.Candidate) bool { return c.Index == index })
+}
+
+// zone is a node's zone; a node that names none is one of its own.
 func (w *world) zone(node int) string {
 	if w.nodes[node].Zone == "" {
 		return "of " + string(w.nodes[node].ID)
@@ -60,92 +65,41 @@ func (w *world) held(owners []ring.NodeIndex) []int {
 	return held
 }
 
-// shares lets water rise in all nodes at the rate of their weight, event by event, until total is
-// poured. least is where each node stands to begin with.
-func shares(total int, weights, least, most []int, zones []string, limits map[string]int) []*big.Rat {
-	level, poured := new(big.Rat), new(big.Rat)
-	share := make([]*big.Rat, len(weights))
-	done := make([]bool, len(weights))
-	for i := range share {
-		share[i] = big.NewRat(int64(least[i]), 1)
-		poured.Add(poured, share[i])
-	}
-	rat := func(a, b int) *big.Rat { return big.NewRat(int64(a), int64(b)) }
-	for poured.Cmp(rat(total, 1)) < 0 {
-		// Whose water rises now: at the level, and neither full nor in a full zone.
-		inZone, rate := map[string]*big.Rat{}, map[string]int{}
-		for i := range share {
-			if inZone[zones[i]] == nil {
-				inZone[zones[i]] = new(big.Rat)
-			}
-			inZone[zones[i]].Add(inZone[zones[i]], share[i])
-		}
-		rising, all := []int{}, 0
-		for i := range share {
-			full := inZone[zones[i]].Cmp(rat(limits[zones[i]], 1)) >= 0 || share[i].Cmp(rat(most[i], 1)) >= 0
-			done[i] = done[i] || full
-			at := new(big.Rat).Mul(level, rat(weights[i], 1))
-			if !done[i] && share[i].Cmp(at) <= 0 {
-				rising = append(rising, i)
-				rate[zones[i]] += weights[i]
-				all += weights[i]
-			}
-		}
-		// How far until something happens.
-		var step *big.Rat
-		until := func(distance *big.Rat, speed int) {
-			reach := new(big.Rat).Quo(distance, rat(speed, 1))
-			if speed > 0 && (step == nil || reach.Cmp(step) < 0) {
-				step = reach
-			}
-		}
-		if all > 0 {
-			until(new(big.Rat).Sub(rat(total, 1), poured), all)
-		}
-		for _, i := range rising {
-			until(new(big.Rat).Sub(rat(most[i], 1), share[i]), weights[i])
-			until(new(big.Rat).Sub(rat(limits[zones[i]], 1), inZone[zones[i]]), rate[zones[i]])
-		}
-		for i := range share {
-			if at := new(big.Rat).Mul(level, rat(weights[i], 1)); !done[i] && share[i].Cmp(at) > 0 {
-				until(new(big.Rat).Sub(share[i], at), weights[i])
-			}
-		}
-		level.Add(level, step)
-		for _, i := range rising {
-			more := new(big.Rat).Mul(step, rat(weights[i], 1))
-			share[i].Add(share[i], more)
-			poured.Add(poured, more)
-		}
-	}
-	return share
-}
-
 // bounds are the quotas, rounded down and up.
 func (w *world) bounds() (low, high []int) {
-	held, crowd, open, own := w.held(w.current), w.crowd(), w.slots(), make([]int, len(w.nodes))
+	var all basins
+	crowd, held, open, closed := w.crowd(), w.held(w.current), w.slots(), make([]int, len(w.nodes))
 	for slot := range w.slots() {
 		if pinned := w.pinned(slot); len(pinned) == w.width() {
 			open--
 			for _, node := range pinned {
-				own[node]++
+				closed[node]++
 			}
 		}
 	}
-	weights, least, most := make([]int, len(w.nodes)), make([]int, len(w.nodes)), make([]int, len(w.nodes))
-	zones, limits, pinned := make([]string, len(w.nodes)), map[string]int{}, map[string]int{}
+	all.limits = map[string]int{}
+	stuck := map[string]int{}
 	for i, node := range w.nodes {
-		weights[i], most[i], zones[i] = node.Weight, open+own[i], w.zone(i)
+		least := 0
 		if node.Pinned {
-			least[i] = held[i]
+			least = held[i]
 		}
-		pinned[zones[i]] += least[i]
-		limits[zones[i]] += own[i]
+		stuck[w.zone(i)] += least
+		all.limits[w.zone(i)] += closed[i]
+		all.add(node.Weight, least, open+closed[i], w.zone(i))
 	}
-	for zone := range limits {
-		limits[zone] = max(limits[zone]+open*crowd[zone], pinned[zone])
+	for zone := range all.limits {
+		all.limits[zone] = max(all.limits[zone]+open*crowd[zone], stuck[zone])
 	}
-	return round(shares(w.slots()*w.width(), weights, least, most, zones, limits))
+	all.pour(w.slots() * w.width())
+	for _, share := range all.share {
+		floor := int(new(big.Int).Quo(share.Num(), share.Denom()).Int64())
+		low, high = append(low, floor), append(high, floor)
+		if !share.IsInt() {
+			high[len(high)-1]++
+		}
+	}
+	return low, high
 }
 
 // pinned lists the nodes whose replica of the slot must stay.
@@ -157,18 +111,6 @@ func (w *world) pinned(slot int) []int {
 		}
 	}
 	return pinned
-}
-
-func round(shares []*big.Rat) (low, high []int) {
-	for _, share := range shares {
-		floor := new(big.Int).Quo(share.Num(), share.Denom())
-		low = append(low, int(floor.Int64()))
-		high = append(high, int(floor.Int64()))
-		if !share.IsInt() {
-			high[len(high)-1]++
-		}
-	}
-	return low, high
 }
 
 // Arcs that must be used have a price so low that every solution that can uses them.
@@ -191,36 +133,35 @@ func (w *world) fewestMoves(low, high []int) (moves int, ok bool) {
 	}
 	crowd := w.crowd()
 	for s := range w.slots() {
-		slot, zones, pinned := net.vertex(), map[string]int{}, map[string]int{}
+		slot, pinned := net.vertex(), map[string]int{}
 		net.arc(source, slot, w.width(), 0)
 		for _, i := range w.pinned(s) {
 			pinned[w.zone(i)]++
 			musts += mustStay
 		}
+		zones := map[string]int{}
+		for zone := range crowd {
+			zones[zone] = net.vertex()
+			net.arc(slot, zones[zone], max(crowd[zone], pinned[zone]), 0)
+		}
 		for i, candidate := range w.nodes {
-			zone, known := zones[w.zone(i)]
-			if !known {
-				zone = net.vertex()
-				zones[w.zone(i)] = zone
-				net.arc(slot, zone, max(crowd[w.zone(i)], pinned[w.zone(i)]), 0)
-			}
 			cost := 1
-			if slices.Contains(w.row(w.current, s), candidate.Index) {
+			switch {
+			case slices.Contains(w.pinned(s), i):
+				cost = mustStay
+			case slices.Contains(w.row(w.current, s), candidate.Index):
 				cost = 0
 			}
-			if slices.Contains(w.pinned(s), i) {
-				cost = mustStay
-			}
-			net.arc(zone, nodes[i], 1, cost)
+			net.arc(zones[w.zone(i)], nodes[i], 1, cost)
 		}
 	}
 	flow, cost := net.solve(source, sink)
 	return cost - musts, flow == w.slots()*w.width() && cost-musts < -mustFill
 }
 
-// fewestSwaps is the least number of slots that lose a primary which is still a replica, if every
+// fewestChanges is the least number of slots that lose a primary which is still a replica, if every
 // node is primary of its load's share rounded either way.
-func (w *world) fewestSwaps(want []ring.NodeIndex) int {
+func (w *world) fewestChanges(want []ring.NodeIndex) int {
 	load := w.held(want)
 	var net network
 	source, sink := net.vertex(), net.vertex()

@@ -16,7 +16,7 @@ type search struct {
 type label struct {
 	cost, steps int
 	room        int  // of the node: how many more it may take
-	from        rank // nobody where the path begins
+	from        rank // noRank where the path begins
 	slot        int  // in which the node takes from's place, or noSlot
 	reached     bool
 }
@@ -28,10 +28,10 @@ func (s *search) reset() {
 	s.seen, s.open = s.seen[:0], s.open[:0]
 }
 
-// improves says whether a path would be the best known to the node.
-func (s *search) improves(node rank, path label) bool {
+// improves says whether a path of that cost and length would be the best known to the node.
+func (s *search) improves(node rank, cost, steps int) bool {
 	known := &s.labels[node]
-	return !known.reached || path.cost < known.cost || path.cost == known.cost && path.steps < known.steps
+	return !known.reached || cost < known.cost || cost == known.cost && steps < known.steps
 }
 
 // reach notes the best path to a node.
@@ -44,11 +44,11 @@ func (s *search) reach(node rank, path label) {
 	s.labels[node] = path
 }
 
-// next takes the node with the best path off the frontier, nobody when it is empty. Among equals it
+// next takes the node with the best path off the frontier, noRank when it is empty. Among equals it
 // prefers more room, and then chance, though always the same for a slot and node.
 func (s *search) next() rank {
 	if len(s.open) == 0 {
-		return nobody
+		return noRank
 	}
 	best := 0
 	for i := range s.open {

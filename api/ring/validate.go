@@ -43,7 +43,7 @@ func validateGeometry(k Bits, replicas int, hash HashID) error {
 	if replicas < 1 || replicas > api.ReplicasMax {
 		return invalid("R is %d, not 1 to %d", replicas, api.ReplicasMax)
 	}
-	if hash != HashSipHash24 {
+	if _, known := hashNames[hash]; !known {
 		return invalid("hash %d is not known", hash)
 	}
 	return nil

@@ -50,8 +50,8 @@ func newView(settings api.Settings, table *Table) (*View, error) {
 		return nil, invalid("settings say k=%d R=%d, the table k=%d R=%d",
 			settings.SlotBits, settings.Replicas, table.Bits, table.Replicas)
 	}
-	if table.Hash != HashSipHash24 {
-		return nil, invalid("settings say hash %s, the table %d", settings.Hash, table.Hash)
+	if settings.Hash != hashNames[table.Hash] {
+		return nil, invalid("settings say hash %q, the table %q", api.Clip(settings.Hash), hashNames[table.Hash])
 	}
 	hasher, err := NewHasher(settings)
 	if err != nil {
