@@ -222,7 +222,7 @@ func ValidateAddress(address string) error {
 		return fmt.Errorf("address %q has no port from 1 to 65535", Clip(address))
 	}
 	if strings.Contains(host, ":") {
-		if _, err := netip.ParseAddr(host); err != nil {
+		if ip, err := netip.ParseAddr(host); err != nil || ip.Zone() != "" {
 			return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))
 		}
 		return nil

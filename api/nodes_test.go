@@ -33,6 +33,8 @@ func TestValidateAddress(t *testing.T) {
 	f("h/x:7500", false)
 	f("h :7500", false)
 	f("hö:7500", false)
+	f("[a:b]:7500", false)
+	f("[fe80::1%x/y]:7500", false)
 	f(strings.Repeat("h", api.AddressMax)+":1", false)
 }
 
