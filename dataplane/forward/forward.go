@@ -1,0 +1,180 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stead-io/stead/dataplane/wire"
+)
+
+// Request is what is sent to a node.
+type Request struct {
+	// Head is the whole head as it goes out; see AppendRequest.
+	Head []byte
+	// Body is nil if there is none.
+	Body *Body
+	// HeadOnly: the answer has no body whatever its head says.
+	HeadOnly bool
+	// Idempotent: running the request twice is the same as once.
+	Idempotent bool
+	// ExpectContinue: the head asks for 100 (Continue), and the body waits for it a while.
+	ExpectContinue bool
+	// Deadline for connecting and, if the body does not stream, for the head of the answer.
+	Deadline time.Time
+	// Wait is for the head of the answer behind a body that streamed.
+	Wait time.Duration
+	// Patience is how long a stream may stand still, in either direction.
+	Patience time.Duration
+	// Client is where the body comes from; nil if there is none.
+	Client Interrupter
+}
+
+// Interrupter wakes up whoever reads a body that is not needed any more; nobody reads on after it.
+type Interrupter interface{ InterruptRead() }
+
+// Answer is an answer whose head has come. It must be closed.
+type Answer interface {
+	// Head is valid until the first Next.
+	Head() *wire.Answer
+	// Next returns the next octets of the body, valid until the call after it and perhaps none, and
+	// io.EOF behind the last. Any other error: the answer was cut short.
+	Next() ([]byte, error)
+	// Ready reports whether Next returns without waiting for the node.
+	Ready() bool
+	// Uploaded reports whether the node has been sent the whole request.
+	Uploaded() bool
+	// Close ends the exchange, wherever it stands. It waits for the body's source, unless that was
+	// interrupted.
+	Close()
+}
+
+// Config of a Transport.
+type Config struct {
+	// Dial connects to host:port.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
+	// IdleMax is how many idle connections are kept to each address.
+	IdleMax int
+	// IdleTimeout closes connections idle for longer. It should be below the nodes' own.
+	IdleTimeout time.Duration
+}
+
+// Stats count what a Transport did. They only rise.
+type Stats struct {
+	Connects, ConnectFailures, Reuses, Retries, Discards atomic.Uint64
+}
+
+// Transport sends requests over pooled HTTP/1.1 connections. It is safe for concurrent use.
+type Transport struct {
+	Stats Stats
+
+	config Config
+	ctx    context.Context // of all dialling
+	cancel context.CancelFunc
+	reaper sync.WaitGroup
+
+	mu    sync.RWMutex
+	pools map[string]*pool
+}
+
+// New starts a transport.
+func New(config Config) *Transport {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &Transport{config: config, ctx: ctx, cancel: cancel, pools: make(map[string]*pool)}
+	t.reaper.Go(t.reap)
+	return t
+}
+
+// Close closes every connection, those in use too.
+func (t *Transport) Close() {
+	t.cancel()
+	t.reaper.Wait()
+	for _, p := range t.all() {
+		p.close()
+	}
+}
+
+// Send carries a request to a node and returns when the head of its answer is there. A request
+// that a stale connection lost is sent once more, on a fresh one, if it may be. The error is a
+// *Failure.
+func (t *Transport) Send(address string, r *Request) (Answer, error) {
+	p := t.pool(address)
+	if c := p.take(r.Deadline); c != nil {
+		t.Stats.Reuses.Add(1)
+		failure := c.exchange(r)
+		if failure == nil {
+			return c, nil
+		}
+		if !mayRepeat(failure, r.Idempotent, r.Body == nil || r.Body.Replayable()) {
+			return nil, failure
+		}
+		t.Stats.Retries.Add(1)
+	}
+	c, err := t.dial(p, r.Deadline)
+	if err != nil {
+		return nil, &Failure{Stage: NotConnected, Err: err}
+	}
+	if failure := c.exchange(r); failure != nil {
+		return nil, failure
+	}
+	return c, nil
+}
+
+func (t *Transport) dial(p *pool, deadline time.Time) (*connection, error) {
+	ctx, cancel := context.WithDeadline(t.ctx, deadline)
+	defer cancel()
+	socket, err := t.config.Dial(ctx, p.address)
+	if err != nil {
+		t.Stats.ConnectFailures.Add(1)
+		return nil, fmt.Errorf("cannot connect to %s: %w", p.address, err)
+	}
+	t.Stats.Connects.Add(1)
+	_ = socket.SetDeadline(deadline)
+	return p.adopt(socket)
+}
+
+// pool finds the pool of an address, or makes it.
+func (t *Transport) pool(address string) *pool {
+	t.mu.RLock()
+	p := t.pools[address]
+	t.mu.RUnlock()
+	if p != nil {
+		return p
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if p = t.pools[address]; p == nil {
+		p = newPool(address, t.config.IdleMax, &t.Stats)
+		t.pools[address] = p
+	}
+	return p
+}
+
+func (t *Transport) all() []*pool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	pools := make([]*pool, 0, len(t.pools))
+	for _, p := range t.pools {
+		pools = append(pools, p)
+	}
+	return pools
+}
+
+// reap closes connections that have been idle for too long.
+func (t *Transport) reap() {
+	ticker := time.NewTicker(t.config.IdleTimeout / 2)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-t.ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, p := range t.all() {
+				p.expire(now.Add(-t.config.IdleTimeout))
+			}
+		}
+	}
+}

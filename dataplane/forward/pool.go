@@ -1,0 +1,116 @@
+package forward
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+var errClosed = errors.New("the transport is closed")
+
+// pool keeps the connections to one address. The idle ones are a stack: the most recently used is
+// the least likely to have been closed, and the rest may age and go.
+type pool struct {
+	address string
+	idleMax int
+	stats   *Stats
+
+	mu     sync.Mutex
+	idle   []*connection            // the last one was used last
+	open   map[*connection]struct{} // all, those in use too
+	closed bool
+}
+
+func newPool(address string, idleMax int, stats *Stats) *pool {
+	return &pool{address: address, idleMax: idleMax, stats: stats, open: make(map[*connection]struct{})}
+}
+
+// adopt makes a socket a connection of the pool, in use.
+func (p *pool) adopt(socket net.Conn) (*connection, error) {
+	c := &connection{Conn: socket, home: p, probe: newProbe(socket), buffer: make([]byte, bufferSize)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = socket.Close()
+		return nil, errClosed
+	}
+	p.open[c] = struct{}{}
+	return c, nil
+}
+
+// take returns an idle connection with its deadline set, or nil. Idle connections on which something
+// has come, an octet or the end, are discarded: what would be read next is no answer.
+func (p *pool) take(deadline time.Time) *connection {
+	for {
+		c := p.pop()
+		if c == nil {
+			return nil
+		}
+		_ = c.SetDeadline(deadline)
+		if c.probe.quiet() {
+			return c
+		}
+		p.stats.Discards.Add(1)
+		c.discard()
+	}
+}
+
+func (p *pool) pop() *connection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	last := len(p.idle) - 1
+	c := p.idle[last]
+	p.idle[last] = nil
+	p.idle = p.idle[:last]
+	return c
+}
+
+// put keeps a connection for later; false if there is no room for it.
+func (p *pool) put(c *connection) bool {
+	c.start, c.end, c.since = 0, 0, time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) >= p.idleMax {
+		return false
+	}
+	p.idle = append(p.idle, c)
+	return true
+}
+
+// forget drops a connection that its user closes.
+func (p *pool) forget(c *connection) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.open, c)
+}
+
+// expire closes the connections that have been idle since before a time: those at the bottom.
+func (p *pool) expire(before time.Time) {
+	p.mu.Lock()
+	n := 0
+	for n < len(p.idle) && p.idle[n].since.Before(before) {
+		n++
+	}
+	stale := append([]*connection(nil), p.idle[:n]...)
+	p.idle = append(p.idle[:0], p.idle[n:]...)
+	p.mu.Unlock()
+	for _, c := range stale {
+		c.discard()
+	}
+}
+
+// close closes every connection and refuses new ones.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.idle = nil
+	for c := range p.open {
+		_ = c.Conn.Close()
+	}
+	clear(p.open)
+}

@@ -1,0 +1,112 @@
+package inbound
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/dataplane/wire"
+)
+
+// cutSocket is a socket whose reads return pieces of a text.
+type cutSocket struct {
+	net.Conn
+	text  string
+	piece int
+	sent  bytes.Buffer
+}
+
+func (s *cutSocket) Read(p []byte) (int, error) {
+	if s.text == "" {
+		return 0, io.EOF
+	}
+	n := copy(p, s.text[:min(s.piece, len(s.text))])
+	s.text = s.text[n:]
+	return n, nil
+}
+
+func (s *cutSocket) Write(p []byte) (int, error)      { return s.sent.Write(p) }
+func (s *cutSocket) SetReadDeadline(time.Time) error  { return nil }
+func (s *cutSocket) SetWriteDeadline(time.Time) error { return nil }
+
+// passed reads message after message through a Conn, as fasthttp does, and returns what it let
+// through and why it stopped.
+func passed(text string, piece, buffer int) (messages []string, err error) {
+	socket := &cutSocket{text: text, piece: piece}
+	conn := &Conn{Conn: socket, server: &Server{config: Config{IdleTimeout: time.Hour, HeadTimeout: time.Hour, StreamTimeout: time.Hour}}}
+	p := make([]byte, buffer)
+	for {
+		var message []byte
+		for !conn.within || conn.left != 0 {
+			n, err := conn.Read(p)
+			message = append(message, p[:n]...)
+			if err != nil {
+				if len(message) > 0 {
+					messages = append(messages, string(message))
+				}
+				return messages, err
+			}
+		}
+		messages = append(messages, string(message))
+		conn.within = false
+		conn.active.Store(false)
+	}
+}
+
+func TestConnPassesMessages(t *testing.T) {
+	put := "PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello"
+	chunked := "PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+	get := "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	f := func(text string, want []string, wantErr error) {
+		t.Helper()
+		for _, piece := range []int{1, 2, 7, 50, 1 << 20} {
+			got, err := passed(text, piece, 1024)
+			if strings.Join(got, "|") != strings.Join(want, "|") || !errors.Is(err, wantErr) {
+				t.Errorf("%q in pieces of %d: got %q, %v", text, piece, got, err)
+			}
+		}
+	}
+	f(get, []string{get}, io.EOF)
+	f("\r\n"+get, []string{get}, io.EOF)
+	f(put+chunked+get+"\r\n"+put, []string{put, chunked, get, put}, io.EOF)
+	f(get+"GET", []string{get}, ErrTruncated)
+	f(get+put[:len(put)-1], []string{get, put[:len(put)-1]}, ErrTruncated)
+	f(get+"GET /"+strings.Repeat("x", 1024)+" HTTP/1.1\r\nHost: h\r\n\r\n", []string{get}, ErrHeadTooLarge)
+	for _, bad := range []string{"GET / HTTP/1.1\nHost: h\r\n\r\n", "\r\n\r\n" + get} {
+		got, err := passed(get+bad+get, 1<<20, 1024)
+		var syntax wire.SyntaxError
+		if len(got) != 1 || got[0] != get || !errors.As(err, &syntax) {
+			t.Errorf("%q: got %q, %v", bad, got, err)
+		}
+	}
+}
+
+// FuzzConn: however a stream is cut, the same messages pass, and they are what came in, but for
+// empty lines between them.
+func FuzzConn(f *testing.F) {
+	f.Add("GET / HTTP/1.1\r\nHost: h\r\n\r\nPUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi\r\nGET", 3)
+	f.Add("PUT / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nA: b\r\n\r\nGET / HTTP/1.1\n\n", 5)
+	f.Fuzz(func(t *testing.T, text string, piece int) {
+		if piece < 1 {
+			piece = 1
+		}
+		whole, wholeErr := passed(text, 1<<20, 512)
+		cut, cutErr := passed(text, piece, 512)
+		if strings.Join(whole, "|") != strings.Join(cut, "|") || wholeErr != cutErr {
+			t.Fatalf("%q passes as %q (%v), in pieces of %d as %q (%v)", text, whole, wholeErr, piece, cut, cutErr)
+		}
+		rest := text
+		for _, message := range whole {
+			rest = strings.TrimPrefix(rest, "\r\n")
+			after, found := strings.CutPrefix(rest, message)
+			if !found {
+				t.Fatalf("%q passes as %q", text, whole)
+			}
+			rest = after
+		}
+	})
+}

@@ -1,0 +1,86 @@
+package dataplane
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/dataplane/forward"
+	"github.com/stead-io/stead/dataplane/inbound"
+	"github.com/stead-io/stead/dataplane/wire"
+)
+
+// refuse answers with a problem.
+func (x *exchange) refuse(problem *api.Problem) {
+	body, err := json.Marshal(problem)
+	if err != nil {
+		body = []byte(`{"status":500,"code":"internal"}`)
+	}
+	body = append(body, '\n')
+	x.out = append(x.out[:0], "HTTP/1.1 "...)
+	x.out = strconv.AppendInt(x.out, int64(problem.Status), 10)
+	x.out = append(append(x.out, ' '), http.StatusText(problem.Status)...)
+	x.out = append(x.out, "\r\nContent-Type: "+api.ProblemType+"\r\nContent-Length: "...)
+	x.out = append(strconv.AppendInt(x.out, int64(len(body)), 10), "\r\n"...)
+	if problem.RetryAfter > 0 {
+		x.out = append(append(append(x.out, "Retry-After: "...), api.RetryAfterSeconds(problem.RetryAfter)...), "\r\n"...)
+	}
+	x.appendConnection()
+	x.out = append(x.out, "\r\n"...)
+	if !x.head.IsHead() {
+		x.out = append(x.out, body...)
+	}
+	if x.flush() != nil {
+		x.conn.CloseAfter()
+	}
+	x.proxy.metrics.refused(problem.Code)
+}
+
+func noRing() *api.Problem {
+	return api.NewProblem(api.CodeNoRing, "this proxy has no ring yet")
+}
+
+func (x *exchange) ownerDown() *api.Problem {
+	return api.NewProblem(api.CodeOwnerDown, "node %s is %s in ring %s and was not reached", x.node.ID, x.node.Status, x.table.View.Table.Version)
+}
+
+func (x *exchange) moving(why string) *api.Problem {
+	return api.NewProblem(api.CodeSlotMoving, "slot %d is changing hands: %s", x.stamp.Slot, why)
+}
+
+// badGateway is a problem with a node that may have run the request. Whether to send it again is
+// the client's to decide; when, is said here.
+func badGateway(code api.Code, format string, args ...any) *api.Problem {
+	problem := api.NewProblem(code, format, args...)
+	problem.RetryAfter = time.Second
+	return problem
+}
+
+// clientFailed is a problem with the body.
+func (x *exchange) clientFailed(err error) *api.Problem {
+	x.conn.CloseAfter()
+	if errors.Is(err, forward.ErrBodyTooLarge) {
+		return x.tooLarge()
+	}
+	return unreadable(x.conn.Fault())
+}
+
+func (x *exchange) tooLarge() *api.Problem {
+	return api.NewProblem(api.CodeTooLarge, "the body is longer than %d octets", x.proxy.config.BodyMax)
+}
+
+// unreadable is a problem with the client's octets; fault is nil where fasthttp found it.
+func unreadable(fault error) *api.Problem {
+	var syntax wire.SyntaxError
+	switch {
+	case errors.Is(fault, inbound.ErrHeadTooLarge):
+		return api.NewProblem(api.CodeHeaderTooLarge, "%v", fault)
+	case errors.As(fault, &syntax), errors.Is(fault, inbound.ErrTruncated), errors.Is(fault, inbound.ErrSlow):
+		return api.NewProblem(api.CodeBadRequest, "%v", fault)
+	default:
+		return api.NewProblem(api.CodeBadRequest, "the request cannot be read")
+	}
+}

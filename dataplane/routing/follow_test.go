@@ -1,0 +1,212 @@
+package routing
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ring"
+)
+
+var keyRules = []string{"header:X-Shard-Key", "path:/kv/{key}"}
+
+// viewOf makes a ring of one node at a version of a cluster.
+func viewOf(t *testing.T, cluster string, generation, number uint64, keys ...string) *ring.View {
+	t.Helper()
+	table := ring.NewTable(api.ClusterID(strings.Repeat(cluster, 32)), 8, 1)
+	table.Version = api.Version{Generation: generation, Number: number}
+	table.Nodes = []ring.Node{
+		{ID: "n1", Address: "127.0.0.1:1", Status: ring.StatusUp},
+		{ID: "n2", Address: "127.0.0.1:2", Status: ring.StatusSuspect},
+	}
+	for slot := range table.Epochs {
+		table.Epochs[slot], table.Owners[slot] = api.Epoch(number), 0
+	}
+	if keys == nil {
+		keys = keyRules
+	}
+	view, err := ring.NewView(api.Settings{
+		Service: "test", State: api.StateNone, Keys: keys, NoKey: api.NoKeyReject,
+		SlotBits: 8, Replicas: 1, Hash: api.HashSipHash24, HashKey: strings.Repeat("0f", 16),
+	}, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
+}
+
+// scripted is a control plane that has one ring, or none, and then those sent to it.
+type scripted struct {
+	first *ring.View
+	later chan *ring.View
+}
+
+func (s *scripted) Ring(context.Context) (*ring.View, error) {
+	if s.first == nil {
+		return nil, errors.New("no member answers")
+	}
+	return s.first, nil
+}
+
+func (s *scripted) Watch(ctx context.Context, _ *ring.View, onView func(*ring.View)) error {
+	for {
+		select {
+		case view := <-s.later:
+			onView(view)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func follow(t *testing.T, folder string, first *ring.View, expected ...string) (*Follower, *scripted, error) {
+	t.Helper()
+	control := &scripted{first: first, later: make(chan *ring.View)}
+	f, err := Follow(t.Context(), Config{
+		Control: control, DataDir: folder, KeyRules: expected, FirstWait: time.Second, Logger: slog.New(slog.DiscardHandler),
+	})
+	return f, control, err
+}
+
+func TestFollow(t *testing.T) {
+	f, control, err := follow(t, "", viewOf(t, "a", 1, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// offer sends a ring and tells which number is in force after it.
+	offer := func(view *ring.View, want uint64) {
+		t.Helper()
+		before := f.Table()
+		control.later <- view
+		control.later <- before.View // it is taken in turn: the one before has been looked at
+		table := f.Table()
+		if got := table.View.Table.Version.Number; got != want {
+			t.Errorf("ring %d is in force, want %d", got, want)
+		}
+		if superseded := table != before; superseded {
+			select {
+			case <-before.Superseded:
+			default:
+				t.Error("the old table does not say that it is superseded")
+			}
+		}
+	}
+	if table := f.Table(); len(table.Up) != 1 || table.Up[0].ID != "n1" || len(table.Rules) != 2 {
+		t.Errorf("the table is %+v", table)
+	}
+	<-f.Arrived()
+	offer(viewOf(t, "a", 1, 6), 6)
+	offer(viewOf(t, "a", 1, 4), 6)
+	offer(viewOf(t, "a", 0, 9), 6)
+	offer(viewOf(t, "a", 2, 1), 1)
+	offer(viewOf(t, "b", 3, 7), 1)
+	offer(viewOf(t, "a", 2, 2, "json:/user"), 1)
+	offer(viewOf(t, "a", 2, 3, "query:tenant"), 3)
+	if rule := f.Table().Rules[0]; rule.Source != api.KeyFromQuery {
+		t.Errorf("rules did not change with the table: %+v", rule)
+	}
+}
+
+// TestNack: why a ring is refused is told until one is taken.
+func TestNack(t *testing.T) {
+	routes := newRoutes(keyRules)
+	f := func(view *ring.View, wantErr error, wantNumber uint64) {
+		t.Helper()
+		err := routes.offer(view, time.Time{})
+		if !errors.Is(err, wantErr) || (err != nil) != (routes.Nack() != "") {
+			t.Errorf("got %v, nack %q, want %v", err, routes.Nack(), wantErr)
+		}
+		if number := routes.Table().View.Table.Version.Number; number != wantNumber {
+			t.Errorf("ring %d is in force, want %d", number, wantNumber)
+		}
+	}
+	f(viewOf(t, "a", 1, 1), nil, 1)
+	f(viewOf(t, "a", 1, 2, "query:tenant"), ErrOtherRules, 1)
+	f(viewOf(t, "b", 1, 3), ErrOtherCluster, 1)
+	f(viewOf(t, "a", 1, 4), nil, 4)
+	f(viewOf(t, "a", 1, 5, slices.Concat(keyRules, []string{"query:x"})...), ErrOtherRules, 4)
+	f(viewOf(t, "a", 1, 6), nil, 6)
+	routes.expected = nil
+	f(viewOf(t, "a", 1, 7, "cookie:session"), ErrUnknownRules, 6)
+}
+
+func TestDisk(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "data")
+	file := filepath.Join(folder, "ring")
+	numberOf := func(f *Follower) uint64 {
+		if f.Table() == nil {
+			return 0
+		}
+		return f.Table().View.Table.Version.Number
+	}
+	// run follows for a while and tells which ring is in force.
+	run := func(first *ring.View, want uint64, later ...*ring.View) {
+		t.Helper()
+		f, control, err := follow(t, folder, first)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, view := range later {
+			control.later <- view
+		}
+		f.Close()
+		if got := numberOf(f); got != want {
+			t.Errorf("ring %d is in force, want %d", got, want)
+		}
+	}
+	run(nil, 0)
+	run(viewOf(t, "a", 1, 5), 5)
+	run(nil, 5)
+	run(nil, 7, viewOf(t, "a", 1, 6), viewOf(t, "a", 1, 7))
+	run(nil, 7)
+	run(viewOf(t, "a", 1, 6), 7) // a member that lags
+	run(viewOf(t, "a", 2, 1), 1) // a restored cluster
+	run(nil, 1)
+	if _, err := os.Stat(file + ".tmp"); err == nil {
+		t.Error("a temporary file is left")
+	}
+
+	if _, _, err := follow(t, folder, viewOf(t, "b", 9, 9)); !errors.Is(err, ErrOtherCluster) {
+		t.Errorf("another cluster's ring: %v", err)
+	}
+	if _, _, err := follow(t, folder, nil, "query:tenant"); !errors.Is(err, ErrOtherRules) {
+		t.Errorf("other rules, from disk alone: %v", err)
+	}
+	if _, _, err := follow(t, folder, viewOf(t, "a", 2, 2), "query:tenant"); !errors.Is(err, ErrOtherRules) {
+		t.Errorf("other rules: %v", err)
+	}
+	if f, _, err := follow(t, folder, viewOf(t, "a", 2, 3, "query:tenant"), "query:tenant"); err != nil || numberOf(f) != 3 {
+		t.Errorf("rules that changed while the proxy was down: %v", err)
+	} else {
+		f.Close()
+	}
+
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		"empty": nil, "truncated": whole[:len(whole)/2], "altered": append([]byte{'X'}, whole[1:]...), "garbage": []byte("not a ring"),
+	} {
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, _, err := follow(t, folder, nil)
+		if err != nil || f.Table() != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		f.Close()
+	}
+	run(viewOf(t, "a", 2, 8), 8)
+	run(nil, 8)
+}

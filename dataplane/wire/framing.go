@@ -1,0 +1,160 @@
+package wire
+
+import "bytes"
+
+// Lengths of a body other than a number of octets.
+const (
+	Chunked    = -1 // framed by chunks
+	UntilClose = -2 // an answer that ends with its connection
+)
+
+// lengthDigitsMax keeps a length within an int64 and far from its end.
+const lengthDigitsMax = 18
+
+// Head is what requests and answers have in common.
+type Head struct {
+	Minor  int // HTTP/1.Minor
+	Fields []Field
+	// Length of the body that follows: octets, Chunked or UntilClose.
+	Length int64
+	// HasLength: Content-Length is present.
+	HasLength bool
+	// Close and KeepAlive: Connection says so.
+	Close, KeepAlive bool
+
+	names    bool // Connection names fields
+	upgrades bool // Connection names Upgrade
+	coded    bool // Transfer-Encoding is present
+}
+
+func (h *Head) reset() { *h = Head{Fields: h.Fields[:0]} }
+
+// fields reads the header fields up to the empty line that ends the head.
+func (h *Head) fields(rest []byte) error {
+	for {
+		field, next, done, err := cutField(rest)
+		if err != nil {
+			return err
+		}
+		if done {
+			break
+		}
+		h.Fields = append(h.Fields, field)
+		if err := h.take(&h.Fields[len(h.Fields)-1]); err != nil {
+			return err
+		}
+		rest = next
+	}
+	if h.coded && h.HasLength {
+		return errCodingLength
+	}
+	if h.coded && h.Minor == 0 {
+		return errCodingOld
+	}
+	return nil
+}
+
+func (h *Head) take(field *Field) error {
+	switch field.Kind {
+	case ContentLength:
+		return h.takeLength(field)
+	case TransferEncoding:
+		return h.takeCoding(field)
+	case Connection:
+		h.takeConnection(field.Value)
+	}
+	return nil
+}
+
+func (h *Head) takeLength(field *Field) error {
+	if bytes.IndexByte(field.Name, '_') >= 0 {
+		return errLengthAlias
+	}
+	if h.HasLength {
+		return errLengthTwice
+	}
+	if len(field.Value) == 0 || len(field.Value) > lengthDigitsMax {
+		return errLengthValue
+	}
+	for _, c := range field.Value {
+		if c < '0' || c > '9' {
+			return errLengthValue
+		}
+		h.Length = h.Length*10 + int64(c-'0')
+	}
+	h.HasLength = true
+	return nil
+}
+
+func (h *Head) takeCoding(field *Field) error {
+	switch {
+	case bytes.IndexByte(field.Name, '_') >= 0:
+		return errLengthAlias
+	case h.coded:
+		return errCodingTwice
+	case !EqualFold(field.Value, "chunked"):
+		return errCodingValue
+	}
+	h.coded = true
+	h.Length = Chunked
+	return nil
+}
+
+func (h *Head) takeConnection(list []byte) {
+	for len(list) > 0 {
+		var option []byte
+		option, list = cutItem(list)
+		switch {
+		case EqualFold(option, "close"):
+			h.Close = true
+		case EqualFold(option, "keep-alive"):
+			h.KeepAlive = true
+		case EqualFold(option, "upgrade"):
+			h.upgrades = true
+		case len(option) > 0:
+			h.names = true
+		}
+	}
+}
+
+// Len counts the fields.
+func (h *Head) Len() int { return len(h.Fields) }
+
+// At returns name and value of a field.
+func (h *Head) At(i int) (name, value []byte) { return h.Fields[i].Name, h.Fields[i].Value }
+
+// Persists reports whether the connection stays open behind this message, as far as its sender is
+// concerned.
+func (h *Head) Persists() bool {
+	return !h.Close && (h.Minor == 1 || h.KeepAlive)
+}
+
+// HopByHop reports whether a field must not be forwarded as it stands: it belongs to the
+// connection, frames the message, is named by Connection, or is Stead's own. Host always passes.
+func (h *Head) HopByHop(field *Field) bool {
+	switch field.Kind {
+	case Host:
+		return false
+	case Other:
+		return h.names && h.Names(field.Name)
+	default:
+		return true
+	}
+}
+
+// Names reports whether Connection names the field.
+func (h *Head) Names(name []byte) bool {
+	for i := range h.Fields {
+		if h.Fields[i].Kind != Connection {
+			continue
+		}
+		for list := h.Fields[i].Value; len(list) > 0; {
+			var option []byte
+			option, list = cutItem(list)
+			if SameName(option, name) {
+				return true
+			}
+		}
+	}
+	return false
+}
