@@ -2,7 +2,7 @@ package api
 
 import (
 	"encoding/json"
-	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -14,15 +14,20 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Duration(d).String())
 }
 
-// UnmarshalJSON reads a duration string; a bare number has no unit and is refused.
+// UnmarshalJSON reads a duration string; a bare number has no unit and is refused. The error is of the
+// kind to which encoding/json adds the field's name.
 func (d *Duration) UnmarshalJSON(raw []byte) error {
 	var text string
-	if err := json.Unmarshal(raw, &text); err != nil {
-		return fmt.Errorf(`%s is not a duration such as "2s"`, Clip(string(raw)))
+	parsed := time.Duration(0)
+	err := json.Unmarshal(raw, &text)
+	if err == nil {
+		parsed, err = time.ParseDuration(text)
 	}
-	parsed, err := time.ParseDuration(text)
 	if err != nil {
-		return fmt.Errorf(`%q is not a duration such as "2s"`, Clip(text))
+		return &json.UnmarshalTypeError{
+			Value: "value " + Clip(string(raw)) + `, which is no duration such as "2s",`,
+			Type:  reflect.TypeFor[Duration](),
+		}
 	}
 	*d = Duration(parsed)
 	return nil

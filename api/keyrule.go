@@ -63,13 +63,21 @@ func ParseKeyRules(texts []string) ([]KeyRule, *Problem) {
 			return nil, NewProblem(CodeInvalid, "%v", err).InField(field)
 		}
 		for _, earlier := range rules {
-			if earlier == rule {
+			if earlier.same(rule) {
 				return nil, NewProblem(CodeInvalid, "%q stands twice", Clip(text)).InField(field)
 			}
 		}
 		rules = append(rules, rule)
 	}
 	return rules, nil
+}
+
+// same reports whether two rules read the same; header names do not differ by case.
+func (r KeyRule) same(other KeyRule) bool {
+	if r.Source == KeyFromHeader && strings.EqualFold(r.Name, other.Name) {
+		r.Name = other.Name
+	}
+	return r == other
 }
 
 func headerRule(text, name string) (KeyRule, error) {

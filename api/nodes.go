@@ -210,31 +210,44 @@ func ValidateWeight(weight int) *Problem {
 	return nil
 }
 
-// ValidateAddress reports whether an address is host:port, dialled as it stands: the host a DNS
-// name or an IP address, the port a number from 1 to 65535.
+// ValidateAddress reports whether an address is host:port, dialled as it stands: the host an IP address
+// of some machine or a DNS name, the port a number from 1 to 65535. One address has one spelling.
 func ValidateAddress(address string) error {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || len(address) > AddressMax {
 		return fmt.Errorf("address %q is not host:port", Clip(address))
 	}
 	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || number == 0 {
+	if err != nil || number == 0 || port[0] == '0' {
 		return fmt.Errorf("address %q has no port from 1 to 65535", Clip(address))
 	}
-	if strings.Contains(host, ":") {
-		if ip, err := netip.ParseAddr(host); err != nil || ip.Zone() != "" {
-			return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))
-		}
-		return nil
-	}
-	for _, c := range []byte(host) {
-		plain := c == '.' || c == '-' || c == '_' ||
-			'0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !plain {
-			return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))
-		}
+	if !validIP(host) && !validName(host) {
+		return fmt.Errorf("address %q has a host that is neither a name nor an IP address", Clip(address))
 	}
 	return nil
+}
+
+func validIP(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Zone() == "" && !ip.IsUnspecified() && !ip.Is4In6()
+}
+
+// validName takes DNS names (RFC 1123, and _ as many networks use it). A last label of digits alone
+// would be an IP address in short form.
+func validName(host string) bool {
+	labels := strings.Split(host, ".")
+	for _, label := range labels {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		for _, c := range []byte(label) {
+			plain := c == '-' || c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+			if !plain {
+				return false
+			}
+		}
+	}
+	return strings.Trim(labels[len(labels)-1], "0123456789") != ""
 }
 
 // Registered answers a registration.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -19,6 +20,8 @@ const (
 	PlanDelayDefault   = 3 * time.Second
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
+
+	membersMax = 7
 )
 
 // KeysDefault are the key rules of a new cluster.
@@ -81,10 +84,13 @@ func (c Config) Validate() error {
 			return fmt.Errorf("cannot join: %w", err)
 		}
 	}
-	if c.Expect < 0 || c.Expect > 7 {
+	if c.Expect < 0 || c.Expect > membersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
 	}
-	if c.EvictShare < 0 || c.EvictShare > 1 || c.EvictWindow <= 0 || c.PlanDelay < 0 {
+	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
+		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)
+	}
+	if !(c.EvictShare >= 0 && c.EvictShare <= 1) || c.EvictWindow <= 0 || c.PlanDelay < 0 {
 		return errors.New("the evict share is between 0 and 1, its window positive, the plan delay not negative")
 	}
 	founding := c.Settings

@@ -134,6 +134,12 @@ func (m *Member) InTouch() bool {
 	return replica.SinceContact(now) < touchWithin || now.Sub(time.Unix(0, m.lastLed.Load())) < touchWithin
 }
 
+// CaughtUp reports whether this member has applied what the leader had a round of exchange ago. One
+// that hears from the leader and cannot write is in touch all the same.
+func (m *Member) CaughtUp() bool {
+	return m.State().Index >= m.directory.AppliedBefore(m.Leader())
+}
+
 // Beat notes that a node lives.
 func (m *Member) Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem {
 	node := m.State().Node(id)
@@ -267,6 +273,5 @@ func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, err
 	if err := m.directory.Merge(message, now); err != nil {
 		return api.Peers{}, err
 	}
-	m.directory.UpdateSelf(func(self *api.PeerInfo) { self.Applied = m.State().Index })
 	return m.directory.Message(), nil
 }

@@ -27,6 +27,8 @@ const (
 	waitingLogEvery = 5 * time.Second
 	idleConnections = 64
 	memberTimeout   = 10 * time.Second
+	// drainTimeout is how long running requests may take to finish when the member stops.
+	drainTimeout = 5 * time.Second
 )
 
 // Member is a running control-plane member.
@@ -89,13 +91,9 @@ func expected(config Config) int {
 }
 
 func (m *Member) open() error {
-	var err error
-	if m.identity, err = peers.LoadIdentity(m.config.DataDir, m.config.Name); err != nil {
+	hasState, err := m.identify()
+	if err != nil {
 		return err
-	}
-	hasState := consensus.HasState(m.config.DataDir)
-	if m.identity.Joined && !hasState {
-		return fmt.Errorf("member %s has lost its Raft log in %s; it must be replaced, not restarted", m.config.Name, m.config.DataDir)
 	}
 	if m.apiListener, err = m.config.Security.Listen(m.config.Listen); err != nil {
 		return err
@@ -110,10 +108,29 @@ func (m *Member) open() error {
 		// Members are asked where they are; nobody may send the question elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState))
+	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState), m.describe)
 	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Logger: m.logger})
 	m.run(hasState)
 	return nil
+}
+
+// identify reads who this member is and whether it has a log. One without the other was lost: started
+// all the same, it could help to elect a leader that lacks what it had once acknowledged.
+func (m *Member) identify() (hasState bool, err error) {
+	folder := m.config.DataDir
+	if consensus.HasDatabase(folder) && !peers.HasIdentity(folder) {
+		return false, fmt.Errorf("%s holds a Raft log and no member.json: it is not known whose log it is", folder)
+	}
+	if m.identity, err = peers.LoadIdentity(folder, m.config.Name); err != nil {
+		return false, err
+	}
+	if hasState, err = consensus.HasState(folder, m.logger); err != nil {
+		return false, fmt.Errorf("%w; member %s must be replaced, or started with a whole copy of its folder", err, m.config.Name)
+	}
+	if m.identity.Joined && !hasState {
+		return false, fmt.Errorf("member %s has lost its Raft log in %s; it must be replaced, not restarted", m.config.Name, folder)
+	}
+	return hasState, nil
 }
 
 // run starts the member's goroutines (docs/goroutines.md lists them); Close stops and awaits them.
@@ -121,7 +138,7 @@ func (m *Member) run(hasState bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	exchange := &peers.Exchange{
-		Directory: m.directory, Join: m.config.Join, HTTP: m.http,
+		Directory: m.directory, Join: m.config.Join, HTTP: m.http, Logger: m.logger,
 		Settled: func() bool { return m.State().Cluster != "" },
 	}
 	m.all.Go(func() { exchange.Run(ctx) })
@@ -182,24 +199,26 @@ func (m *Member) takePart(ctx context.Context, hasState bool) {
 		return
 	}
 	m.replica.Store(replica)
-	m.announceState(replica)
 	m.reignWheneverElected(ctx, replica)
 	if err := replica.Close(); err != nil {
 		m.logger.Warn("Raft did not stop cleanly", "error", err)
 	}
 }
 
-// announceState tells the others that this member has a log, and whom that lists.
-func (m *Member) announceState(replica *consensus.Replica) {
+// describe fills in what this member tells the others of itself that changes as it runs.
+func (m *Member) describe(self *api.PeerInfo) {
+	replica := m.replica.Load()
+	if replica == nil {
+		return
+	}
+	self.HasState, self.Applied = true, m.State().Index
 	servers, err := replica.Servers()
-	m.directory.UpdateSelf(func(self *api.PeerInfo) {
-		self.HasState = true
-		for _, server := range servers {
-			self.Members = append(self.Members, server.ID)
-		}
-	})
 	if err != nil {
-		m.logger.Warn("cannot read the Raft configuration", "error", err)
+		return // Raft is stopping
+	}
+	self.Members = nil
+	for _, server := range servers {
+		self.Members = append(self.Members, server.ID)
 	}
 }
 
@@ -254,9 +273,12 @@ func (m *Member) fail(err error) {
 // given away, and every goroutine has ended when it returns.
 func (m *Member) Close(ctx context.Context) error {
 	m.stop()
-	err := m.server.HTTP().Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(err, m.server.HTTP().Close())
+	gentle, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	err := m.server.HTTP().Shutdown(gentle)
+	if errors.Is(err, context.DeadlineExceeded) {
+		m.logger.Warn("breaking off requests that do not end")
+		err = m.server.HTTP().Close()
 	}
 	m.all.Wait()
 	m.closeListeners()

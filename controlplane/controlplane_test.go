@@ -203,14 +203,75 @@ func TestWipedMemberIsRefused(t *testing.T) {
 	}
 }
 
-func TestMemberThatLostItsLogIsRefused(t *testing.T) {
+// TestMemberThatLostSomethingIsRefused: without its log it could elect a leader that lacks what it had
+// acknowledged; without its identity nobody knows whose log it has.
+func TestMemberThatLostSomethingIsRefused(t *testing.T) {
 	c := newCluster(t)
 	c.stop(0)
-	if err := os.Remove(filepath.Join(c.config(0).DataDir, "raft.db")); err != nil {
+	folder := c.config(0).DataDir
+	f := func(name string, damage func(path string) error) {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(path); err != nil {
+			t.Fatal(err)
+		}
+		if member, err := Open(c.config(0)); err == nil {
+			_ = member.Close(t.Context())
+			t.Errorf("a member with a damaged %s was started", name)
+		} else {
+			t.Log(err)
+		}
+		if err := os.WriteFile(path, whole, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f("raft.db", os.Remove)
+	f("raft.db", func(path string) error { return os.Truncate(path, 0) })
+	f("raft.db", func(path string) error { return os.Truncate(path, 5000) })
+	f("raft.db", func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte("x"), 32<<10), 0o600) })
+	f("member.json", os.Remove)
+	f("member.json", func(path string) error { return os.WriteFile(path, []byte("{}"), 0o600) })
+	f("member.json", func(path string) error { return os.Truncate(path, 5) })
+	c.start(0)
+	c.await("the whole folder to serve again", func() bool { return c.members[0].InTouch() })
+}
+
+// TestOneOfManyFoundsNothingAlone: whoever is told of others does not found a cluster without them.
+func TestOneOfManyFoundsNothingAlone(t *testing.T) {
+	c := newCluster(t)
+	config := c.config(0)
+	config.DataDir, config.Expect, config.Name = t.TempDir(), 1, "c9"
+	if _, err := Open(config); err == nil {
+		t.Error("three to join and one expected was taken")
+	}
+	config.Join = config.Join[:1]
+	stranger, err := Open(config)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(c.config(0)); err == nil {
-		t.Fatal("a member without its log was started")
+	defer func() { _ = stranger.Close(t.Context()) }()
+	select {
+	case <-stranger.Done():
+	case <-time.After(patience):
+	}
+	if api.CodeOf(stranger.Err()) != api.CodeNotAMember {
+		t.Fatalf("got %v in cluster %q", stranger.Err(), stranger.State().Cluster)
+	}
+}
+
+// TestTransferByName: leadership goes where it is sent.
+func TestTransferByName(t *testing.T) {
+	c := newCluster(t)
+	for round := range 6 {
+		name := fmt.Sprintf("c%d", round%3+1)
+		if status := call(t, c.leader(), "POST", "/v1/leader/transfer", api.LeaderTransfer{To: name}, nil); status != http.StatusNoContent {
+			t.Fatalf("transfer to %s: %d", name, status)
+		}
+		c.await(name+" to lead", func() bool { leader := c.leader(); return leader != nil && leader.config.Name == name })
 	}
 }
 

@@ -106,7 +106,11 @@ func TestBrokenAnswers(t *testing.T) {
 				_, _ = io.WriteString(conn, octets)
 				return wantCode == "owner_timeout"
 			})
-			proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) { c.Deadline = 200 * time.Millisecond })
+			proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) {
+				if wantCode == "owner_timeout" {
+					c.Deadline = 200 * time.Millisecond
+				}
+			})
 			response, body := ask(t, proxy, "GET /kv/a HTTP/1.1\r\nHost: h\r\n\r\n")
 			if response.StatusCode != wantStatus || !strings.Contains(body, `"code":"`+wantCode+`"`) ||
 				response.Header.Get("Retry-After") == "" || response.Header.Get("Content-Type") != "application/problem+json" {
@@ -148,7 +152,7 @@ func TestStreaming(t *testing.T) {
 		_, _ = io.WriteString(conn, "0\r\n\r\n")
 		return true
 	})
-	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) { c.Deadline = 100 * time.Millisecond })
+	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) { c.Deadline = 400 * time.Millisecond })
 	conn := dial(t, proxy)
 	_, _ = io.WriteString(conn, "GET /kv/a HTTP/1.1\r\nHost: h\r\n\r\n")
 	reader := bufio.NewReader(conn)
@@ -159,7 +163,7 @@ func TestStreaming(t *testing.T) {
 		}
 	}
 	for i := range 3 {
-		time.Sleep(60 * time.Millisecond)
+		time.Sleep(150 * time.Millisecond)
 		proceed <- struct{}{}
 		piece := make([]byte, len("2\r\n00\r\n"))
 		if _, err := io.ReadFull(reader, piece); err != nil || string(piece) != fmt.Sprintf("2\r\n%02d\r\n", i) {

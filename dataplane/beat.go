@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"context"
+	"net"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -48,17 +49,34 @@ func (p *Proxy) beatOnce(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	beat := api.ProxyBeat{
-		Address: p.config.Advertise,
-		Admin:   p.adminAddress,
+		Address: p.advertised(),
+		Admin:   p.adminAdvertised(),
 		Nack:    p.routes.Nack(),
 		Leaving: p.leaving.Load(),
-	}
-	if beat.Address == "" {
-		beat.Address = p.address
 	}
 	if table := p.routes.Table(); table != nil {
 		beat.Version = table.View.Table.Version
 	}
 	_, err := p.control.ProxyBeat(ctx, p.config.ID, beat)
 	return err
+}
+
+func (p *Proxy) advertised() string {
+	if p.config.Advertise != "" {
+		return p.config.Advertise
+	}
+	return p.address
+}
+
+// adminAdvertised is where the admin port is reached: if it listens everywhere, at the host that
+// clients are told.
+func (p *Proxy) adminAdvertised() string {
+	host, port, err := net.SplitHostPort(p.adminAddress)
+	if err != nil || !net.ParseIP(host).IsUnspecified() {
+		return p.adminAddress
+	}
+	if public, _, err := net.SplitHostPort(p.advertised()); err == nil {
+		host = public
+	}
+	return net.JoinHostPort(host, port)
 }

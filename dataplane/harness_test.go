@@ -21,6 +21,9 @@ import (
 // patience bounds every wait of a test.
 const patience = 10 * time.Second
 
+// quiet is the silence after which an answer is taken to be over.
+const quiet = 300 * time.Millisecond
+
 // testRules are the key rules of the tests' cluster.
 var testRules = []string{"header:X-Shard-Key", "path:/kv/{key}", "query:tenant"}
 
@@ -307,8 +310,8 @@ func dial(t testing.TB, proxy *Proxy) net.Conn {
 	return conn
 }
 
-// talk sends octets and returns all that comes until the proxy closes the connection; closed is
-// false if it does not within a moment.
+// talk sends octets and returns all that comes until the proxy closes the connection, or is quiet for
+// a moment.
 func talk(t testing.TB, proxy *Proxy, octets string) (got string, closed bool) {
 	t.Helper()
 	conn := dial(t, proxy)
@@ -320,9 +323,16 @@ func talk(t testing.TB, proxy *Proxy, octets string) (got string, closed bool) {
 
 func listen(t testing.TB, conn net.Conn) (got string, closed bool) {
 	t.Helper()
-	_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-	all, err := io.ReadAll(conn)
-	return string(all), err == nil
+	var all []byte
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	for buffer := make([]byte, 32<<10); ; {
+		n, err := conn.Read(buffer)
+		all = append(all, buffer[:n]...)
+		if err != nil {
+			return string(all), err == io.EOF
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(quiet))
+	}
 }
 
 // ask sends octets and reads one answer with net/http's parser.

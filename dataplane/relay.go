@@ -32,16 +32,21 @@ func (x *exchange) relay(answer forward.Answer) {
 	}
 	x.appendHead(head, framing)
 	err := x.relayBody(answer, framing)
+	if !answer.Uploaded() {
+		x.conn.InterruptRead()
+	}
+	// The connection to the node is free before the client has the end of the answer: the client's
+	// next request finds it.
+	answer.Close()
+	if flushed := x.flush(); err == nil {
+		err = flushed
+	}
 	if err != nil {
 		x.conn.CloseAfter()
 		if framing == byClose {
 			x.conn.Abort()
 		}
 	}
-	if !answer.Uploaded() {
-		x.conn.InterruptRead()
-	}
-	answer.Close()
 	x.proxy.metrics.answered(status)
 }
 
@@ -112,7 +117,7 @@ func (x *exchange) appendShown() {
 }
 
 // relayBody sends what is gathered whenever the node has nothing more at hand, so that each octet
-// reaches the client as soon as it came.
+// reaches the client as soon as it came. What the node sent last is left to be sent.
 func (x *exchange) relayBody(answer forward.Answer, framing framing) error {
 	for {
 		if len(x.out) >= gather || len(x.out) > 0 && !answer.Ready() {
@@ -125,7 +130,6 @@ func (x *exchange) relayBody(answer forward.Answer, framing framing) error {
 			break
 		}
 		if err != nil {
-			_ = x.flush()
 			return err
 		}
 		if len(piece) > 0 {
@@ -135,7 +139,7 @@ func (x *exchange) relayBody(answer forward.Answer, framing framing) error {
 	if framing == byChunks {
 		x.out = append(x.out, "0\r\n\r\n"...)
 	}
-	return x.flush()
+	return nil
 }
 
 func (x *exchange) appendPiece(piece []byte, framing framing) {

@@ -94,11 +94,10 @@ func TestOwners(t *testing.T) {
 				node.next(t)
 				return
 			}
-			began := time.Now()
 			refused(t, proxy, getA, status, code)
 			refused(t, proxy, "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n", status, code)
-			if took := time.Since(began); took > dialPatience/2 {
-				t.Errorf("it took %v to say so", took)
+			if proxy.nodes.Stats.Connects.Load() != 0 {
+				t.Error("the node was dialled")
 			}
 			node.none(t)
 		})
@@ -128,7 +127,7 @@ func TestUnreachable(t *testing.T) {
 	proxy, fake := start(t, ringOf(t, 1, 1, up("n1", dead)))
 	began := time.Now()
 	refused(t, proxy, "POST /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 503, "owner_down")
-	if took := time.Since(began); took < dialPatience/2 || took > 2*dialPatience {
+	if took := time.Since(began); took < dialPatience/2 || took > patience/2 {
 		t.Errorf("given up after %v", took)
 	}
 	time.AfterFunc(100*time.Millisecond, func() { fake.publish(ringOf(t, 2, 2, up("n1", node.address()))) })
@@ -216,11 +215,7 @@ func TestMoved(t *testing.T) {
 		second := startNode(t, answer(named("second")))
 		proxy, fake := start(t, ringOf(t, 1, 5, up("n1", first.address())))
 		time.AfterFunc(50*time.Millisecond, func() { fake.publish(ringOf(t, 2, 6, up("n2", second.address()))) })
-		began := time.Now()
 		served(t, proxy, getA, "second")
-		if took := time.Since(began); took > movePause {
-			t.Errorf("it took %v", took)
-		}
 	})
 
 	t.Run("gives up at the deadline", func(t *testing.T) {

@@ -156,7 +156,7 @@ func TestLimits(t *testing.T) {
 func TestSlowClients(t *testing.T) {
 	node := startNode(t, answer(okAnswer))
 	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) {
-		c.HeadTimeout, c.StreamTimeout, c.IdleTimeout = 150*time.Millisecond, 150*time.Millisecond, 150*time.Millisecond
+		c.HeadTimeout, c.StreamTimeout, c.IdleTimeout = 400*time.Millisecond, 400*time.Millisecond, 400*time.Millisecond
 	})
 	// drip sends pieces with pauses, until the proxy has enough of it.
 	drip := func(pieces ...string) string {
@@ -165,7 +165,7 @@ func TestSlowClients(t *testing.T) {
 			if _, err := io.WriteString(conn, piece); err != nil {
 				break
 			}
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 		got, _ := listen(t, conn)
 		return got

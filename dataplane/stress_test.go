@@ -40,11 +40,12 @@ func TestConcurrent(t *testing.T) {
 	var changes, clients sync.WaitGroup
 	changes.Go(func() {
 		for number := uint64(2); ; number++ {
+			table := proxy.routes.Table()
+			fake.publish(ringOf(t, number, api.Epoch(number), up("n1", at(0)), up("n2", at(1)), up("n3", at(2))))
 			select {
+			case <-table.Superseded:
 			case <-stop:
 				return
-			default:
-				fake.publish(ringOf(t, number, api.Epoch(number), up("n1", at(0)), up("n2", at(1)), up("n3", at(2)))) // in force a moment later
 			}
 		}
 	})

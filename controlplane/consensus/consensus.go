@@ -32,7 +32,7 @@ import (
 const (
 	heartbeatTimeout   = 300 * time.Millisecond
 	electionTimeout    = 300 * time.Millisecond
-	leaderLeaseTimeout = 250 * time.Millisecond
+	leaderLeaseTimeout = 300 * time.Millisecond
 	commitTimeout      = 5 * time.Millisecond
 
 	transportTimeout = 5 * time.Second
@@ -91,17 +91,47 @@ type Replica struct {
 	closeErr  error
 }
 
-// HasState reports whether a data folder holds a Raft log.
-func HasState(dataDir string) bool {
+const databaseName = "raft.db"
+
+// ErrDamaged means that the log on disk cannot be read.
+var ErrDamaged = errors.New("the Raft log is damaged")
+
+// HasDatabase reports whether the data folder has a log's file, whatever is in it.
+func HasDatabase(dataDir string) bool {
 	_, err := os.Stat(filepath.Join(dataDir, databaseName))
 	return err == nil
 }
 
-const databaseName = "raft.db"
+// HasState reports whether a data folder holds a log with entries, or a snapshot. A file that is there
+// and empty is no log.
+func HasState(dataDir string, logger *slog.Logger) (has bool, err error) {
+	if !HasDatabase(dataDir) {
+		return false, nil
+	}
+	defer recoverDamage(&err)
+	store, err := openStore(dataDir)
+	if err != nil {
+		return false, err
+	}
+	defer store.Close()
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dataDir, snapshotsKept, newRaftLogger(logger))
+	if err != nil {
+		return false, fmt.Errorf("cannot open snapshots in %s: %w", dataDir, err)
+	}
+	return raft.HasExistingState(store, store, snapshots)
+}
+
+// recoverDamage turns the panic with which the database meets a damaged page into an error.
+func recoverDamage(err *error) {
+	if cause := recover(); cause != nil {
+		*err = fmt.Errorf("%w: %v", ErrDamaged, cause)
+	}
+}
 
 // Open starts the replica from its data folder. With servers given and no state in the folder it
 // bootstraps: all founding members must be given the same servers.
-func Open(config Config, founders []api.MemberID) (*Replica, error) {
+func Open(config Config, founders []api.MemberID) (_ *Replica, err error) {
+	defer recoverDamage(&err)
 	store, err := openStore(config.DataDir)
 	if err != nil {
 		return nil, err
@@ -291,8 +321,10 @@ func (r *Replica) TransferLeadership(to api.MemberID) error {
 	if !r.IsLeader() {
 		return ErrNotLeader
 	}
-	future := r.raft.LeadershipTransfer()
-	if to != "" {
+	var future raft.Future
+	if to == "" {
+		future = r.raft.LeadershipTransfer()
+	} else {
 		future = r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(to))
 	}
 	done := make(chan error, 1)

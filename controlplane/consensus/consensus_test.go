@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
 	"github.com/stead-io/stead/api"
@@ -182,6 +183,62 @@ func TestStaleAddressesAreHarmless(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestFollowerFarBehindGetsASnapshot: what the log no longer holds comes as a snapshot, and a restart
+// begins from one.
+func TestFollowerFarBehindGetsASnapshot(t *testing.T) {
+	g := newGroup(t)
+	founders := []api.MemberID{"c1", "c2", "c3"}
+	members := map[api.MemberID]*member{}
+	for _, id := range founders {
+		members[id] = g.open(id, "127.0.0.1:0", founders...)
+	}
+	leader := func() (found *member) {
+		g.await("a leader", func() bool {
+			for _, m := range members {
+				if m.IsLeader() {
+					found = m
+				}
+			}
+			return found != nil
+		})
+		return found
+	}
+	g.propose(leader(), "first")
+	var behind api.MemberID
+	for id, m := range members {
+		if m != leader() {
+			behind = id
+		}
+	}
+	if err := members[behind].Close(); err != nil {
+		t.Fatal(err)
+	}
+	delete(members, behind)
+	for i := range 50 {
+		g.propose(leader(), fmt.Sprint(i))
+	}
+	want := leader().journal.String()
+	for id, m := range members {
+		if err := m.raft.ReloadConfig(raft.ReloadableConfig{SnapshotInterval: time.Hour, SnapshotThreshold: 1, TrailingLogs: 1, HeartbeatTimeout: heartbeatTimeout, ElectionTimeout: electionTimeout}); err != nil {
+			t.Fatal(err)
+		}
+		g.await("the follower to apply", func() bool { return m.journal.String() == want })
+		if err := m.raft.Snapshot().Error(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		members[id] = g.open(id, "127.0.0.1:0")
+		g.await("the state after a restart", func() bool { return strings.HasPrefix(want, members[id].journal.String()) })
+	}
+	again := g.open(behind, "127.0.0.1:0")
+	g.await("the snapshot", func() bool { return again.journal.String() == want })
+	members[behind] = again
+	g.propose(leader(), "last")
+	g.await("the next entry", func() bool { return again.journal.String() == want+" last" })
 }
 
 func TestGreetingIsChecked(t *testing.T) {

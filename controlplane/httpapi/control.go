@@ -26,6 +26,8 @@ type Control interface {
 	IsLeader() bool
 	// InTouch reports whether this member heard from a leader lately: if not, it may be cut off.
 	InTouch() bool
+	// CaughtUp reports whether it has applied what the leader had a round of exchange ago.
+	CaughtUp() bool
 
 	// Beat and ProxyBeat note that somebody lives; leader only, as what they lead to.
 	Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem

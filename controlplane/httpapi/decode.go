@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -71,6 +72,21 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // the client may be gone
+	return nil
+}
+
+// checkQuery refuses what would otherwise be dropped in silence: parameters that cannot be read, or
+// that stand twice.
+func checkQuery(r *http.Request) *api.Problem {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return api.NewProblem(api.CodeInvalid, "the query cannot be read: %v", err)
+	}
+	for name, values := range query {
+		if len(values) > 1 {
+			return api.NewProblem(api.CodeInvalid, "it stands %d times", len(values)).InField(api.Clip(name))
+		}
+	}
 	return nil
 }
 

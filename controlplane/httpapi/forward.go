@@ -2,10 +2,12 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
@@ -31,7 +33,9 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 		}
 		return api.NewProblem(api.CodeInvalid, "the body ended early")
 	}
-	request, err := http.NewRequestWithContext(r.Context(), r.Method, base+r.URL.RequestURI(), bytes.NewReader(body))
+	ctx, stop := f.whileLeading(r.Context())
+	defer stop()
+	request, err := http.NewRequestWithContext(ctx, r.Method, base+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
@@ -47,6 +51,34 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 	defer response.Body.Close()
 	relay(w, response)
 	return nil
+}
+
+// leaderCheck is how often a request under way looks whether its leader still is one.
+const leaderCheck = 50 * time.Millisecond
+
+// whileLeading ends when the leader is no longer the one it was: one that hangs must not hold up
+// requests that its successor would answer.
+func (f *forwarder) whileLeading(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	leader := f.control.Leader()
+	ticker := time.NewTicker(leaderCheck)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		defer ticker.Stop()
+		for f.control.Leader() == leader {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+			}
+		}
+		stop()
+	}()
+	return ctx, func() {
+		stop()
+		<-watched
+	}
 }
 
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}

@@ -68,6 +68,7 @@ func (m *metrics) measure(route string, next http.Handler) http.Handler {
 	longPoll := route == "/v1/ring"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
 		m.requests.WithLabelValues(route, r.Method, strconv.Itoa(recorder.status)).Inc()
@@ -77,15 +78,27 @@ func (m *metrics) measure(route string, next http.Handler) http.Handler {
 	})
 }
 
-// statusRecorder remembers the status that was written.
+// answerTimeout bounds the writing of one answer: a client that stops reading is hung up on.
+const answerTimeout = 15 * time.Second
+
+// statusRecorder remembers the status that was written, and has the answer end in time.
 type statusRecorder struct {
 	http.ResponseWriter
-	status int
+	status  int
+	written bool
 }
 
 func (r *statusRecorder) WriteHeader(status int) {
-	r.status = status
+	r.status, r.written = status, true
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(answerTimeout))
 	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *statusRecorder) Write(p []byte) (int, error) {
+	if !r.written {
+		r.WriteHeader(http.StatusOK)
+	}
+	return r.ResponseWriter.Write(p)
 }
 
 func (r *statusRecorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -14,11 +14,13 @@ const settleWait = 3 * time.Second
 
 // registerNode answers POST /v1/nodes.
 func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
-	var asked api.Registration
+	asked := api.Registration{}.WithDefaults() // before reading: a zero that was sent is a zero
 	if problem := decodeStrict(r, &asked); problem != nil {
 		return problem
 	}
-	asked = asked.WithDefaults()
+	if asked.Check != nil {
+		asked = asked.WithDefaults()
+	}
 	if problem := asked.Validate(); problem != nil {
 		return problem
 	}

@@ -44,6 +44,21 @@ func TestAcceptsGzip(t *testing.T) {
 	f("x-gzip", false)
 }
 
+func TestMatchesETag(t *testing.T) {
+	f := func(header string, want bool) {
+		t.Helper()
+		if got := matchesETag(header, `"1-7"`); got != want {
+			t.Errorf("%q: got %v", header, got)
+		}
+	}
+	f("", false)
+	f(`"1-7"`, true)
+	f(`W/"1-7"`, true)
+	f(`"1-6", "1-7"`, true)
+	f("*", true)
+	f(`"1-77"`, false)
+}
+
 func TestParsePoll(t *testing.T) {
 	current := api.Version{Generation: 2, Number: 9}
 	f := func(query string, want api.Version, polling bool, wait time.Duration, ok bool) {

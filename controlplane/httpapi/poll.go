@@ -33,8 +33,11 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 	if problem != nil {
 		return problem
 	}
+	if current.trouble != nil && r.URL.Query().Get("consistency") != "stale" {
+		return current.trouble
+	}
 	if !polling {
-		if r.Header.Get("If-None-Match") == current.state.Version().ETag() {
+		if matchesETag(r.Header.Get("If-None-Match"), current.state.Version().ETag()) {
 			w.Header().Set("ETag", current.state.Version().ETag())
 			w.WriteHeader(http.StatusNotModified)
 			return nil
@@ -171,6 +174,17 @@ func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		coding, quality, _ := strings.Cut(strings.TrimSpace(part), ";")
 		if coding == "gzip" && strings.ReplaceAll(quality, " ", "") != "q=0" {
+			return true
+		}
+	}
+	return false
+}
+
+// matchesETag reads If-None-Match (RFC 9110, section 13.1.2): "*", or a list of tags compared weakly.
+func matchesETag(header, etag string) bool {
+	for tag := range strings.SplitSeq(header, ",") {
+		tag = strings.TrimSpace(tag)
+		if tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
 			return true
 		}
 	}

@@ -188,6 +188,9 @@ func (s *Server) serve(route route) http.Handler {
 }
 
 func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) error {
+	if problem := checkQuery(r); problem != nil {
+		return problem
+	}
 	consistency := r.URL.Query().Get("consistency")
 	switch consistency {
 	case "", "default", "stale", "linearizable":
@@ -211,10 +214,15 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 
 func livez(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 
-// readyz: this member can serve reads and pass writes on.
+// readyz: this member can serve reads, pass writes on, and be counted on for the majority.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
-	if s.control.State().Cluster == "" || !s.control.InTouch() {
+	_, leaderKnown := s.control.LeaderURL()
+	switch {
+	case s.control.State().Cluster == "" || !s.control.InTouch() || !leaderKnown && !s.control.IsLeader():
 		api.NewProblem(api.CodeNoLeader, "this member is in touch with no leader").WriteTo(w)
+		return
+	case !s.control.CaughtUp():
+		api.NewProblem(api.CodeNoLeader, "this member does not follow the log; is its disk full?").WriteTo(w)
 		return
 	}
 	_, _ = w.Write([]byte("ok\n"))

@@ -2,6 +2,7 @@ package peers
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -25,22 +26,33 @@ const (
 // Directory knows where each member is now. The entry with the higher boot count wins, so the newest
 // address spreads whoever passes it on. It is safe for concurrent use.
 type Directory struct {
-	path string
+	path     string
+	describe func(*api.PeerInfo) // fills in what changes of the member itself
 
 	mu    sync.Mutex
 	self  api.PeerInfo
 	known map[api.MemberID]*entry
+	asked bool // every address to join was asked at least once
 }
+
+// ErrElsewhere refuses a member that is still heard from at another address: two processes must not
+// share an identity.
+var ErrElsewhere = errors.New("the member is still heard from at another address")
 
 type entry struct {
 	info  api.PeerInfo
 	sees  []api.MemberID // whom it knows, as it said itself
 	heard time.Time      // zero: only from hearsay or from disk
+	// appliedBefore is the log index it had applied when it spoke the time before.
+	appliedBefore uint64
 }
 
-// OpenDirectory starts with what an earlier run learned.
-func OpenDirectory(dataDir string, self api.PeerInfo) *Directory {
-	d := &Directory{path: filepath.Join(dataDir, directoryName), self: self, known: make(map[api.MemberID]*entry)}
+// OpenDirectory starts with what an earlier run learned. describe is called for every message.
+func OpenDirectory(dataDir string, self api.PeerInfo, describe func(*api.PeerInfo)) *Directory {
+	d := &Directory{
+		path: filepath.Join(dataDir, directoryName), describe: describe,
+		self: self, known: make(map[api.MemberID]*entry),
+	}
 	var remembered []api.PeerInfo
 	if raw, err := os.ReadFile(d.path); err == nil && json.Unmarshal(raw, &remembered) == nil {
 		for _, info := range remembered {
@@ -53,18 +65,13 @@ func OpenDirectory(dataDir string, self api.PeerInfo) *Directory {
 	return d
 }
 
-// UpdateSelf edits what this member tells the others.
-func (d *Directory) UpdateSelf(edit func(*api.PeerInfo)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	edit(&d.self)
-}
-
 // Message is what this member tells the others: itself, and whom it has heard of.
 func (d *Directory) Message() api.Peers {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return api.Peers{Self: d.self, Known: d.infos()}
+	self := d.self
+	d.describe(&self)
+	return api.Peers{Self: self, Known: d.infos()}
 }
 
 func (d *Directory) infos() []api.PeerInfo {
@@ -84,7 +91,17 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	changed := false
+	if message.Self.ID == d.self.ID && message.Self.API != d.self.API {
+		return fmt.Errorf("%w: this is %s, at %s", ErrElsewhere, d.self.ID, d.self.API)
+	}
 	if message.Self.ID != d.self.ID {
+		known := d.known[message.Self.ID]
+		if known != nil && known.info.API != message.Self.API && now.Sub(known.heard) <= AliveWithin {
+			return fmt.Errorf("%w: %s, at %s", ErrElsewhere, message.Self.ID, known.info.API)
+		}
+		if known != nil {
+			known.appliedBefore = known.info.Applied
+		}
 		changed = d.learn(message.Self, true)
 		if known := d.known[message.Self.ID]; known != nil {
 			known.heard = now
@@ -95,7 +112,8 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 		}
 	}
 	for _, info := range message.Known {
-		if info.ID != d.self.ID && validatePeer(info) == nil {
+		hearsay := info.ID != d.self.ID && info.ID != message.Self.ID && validatePeer(info) == nil
+		if known := d.known[info.ID]; hearsay && (known == nil || now.Sub(known.heard) > AliveWithin) {
 			changed = d.learn(info, false) || changed
 		}
 	}
@@ -163,7 +181,9 @@ func (d *Directory) Info(id api.MemberID) (api.PeerInfo, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if id == d.self.ID {
-		return d.self, true
+		self := d.self
+		d.describe(&self)
+		return self, true
 	}
 	if known := d.known[id]; known != nil {
 		return known.info, true
@@ -182,8 +202,25 @@ func (d *Directory) Alive(id api.MemberID, now time.Time) bool {
 	return known != nil && now.Sub(known.heard) <= AliveWithin
 }
 
+// AppliedBefore is the log index that a member had applied a round of exchange ago.
+func (d *Directory) AppliedBefore(id api.MemberID) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if known := d.known[id]; known != nil {
+		return known.appliedBefore
+	}
+	return 0
+}
+
+// MarkAsked notes that every address to join was asked.
+func (d *Directory) MarkAsked() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked = true
+}
+
 // view is the directory as the founding decision looks at it: members that spoke for themselves lately.
-func (d *Directory) view(now time.Time) (self api.PeerInfo, others []witness) {
+func (d *Directory) view(now time.Time) (self api.PeerInfo, others []witness, asked bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, known := range d.known {
@@ -191,5 +228,5 @@ func (d *Directory) view(now time.Time) (self api.PeerInfo, others []witness) {
 			others = append(others, witness{info: known.info, sees: slices.Clone(known.sees)})
 		}
 	}
-	return d.self, others
+	return d.self, others, d.asked
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"slices"
 	"sync"
@@ -20,21 +22,28 @@ const (
 	exchangeSettled  = time.Second
 	exchangeTimeout  = time.Second
 	messageMax       = 1 << 20
+	reasonMax        = 1 << 10
 )
+
+var errRefused = errors.New("the exchange was refused")
 
 // Exchange keeps a directory fresh by telling every address it knows of.
 type Exchange struct {
 	Directory *Directory
 	Join      []string // API addresses to begin with
 	HTTP      *http.Client
+	Logger    *slog.Logger
 	// Settled reports whether the cluster stands.
 	Settled func() bool
+
+	refused string // what the last refusal said, so that it is logged once
 }
 
 // Run exchanges until ctx ends.
 func (e *Exchange) Run(ctx context.Context) {
 	for {
 		e.round(ctx)
+		e.Directory.MarkAsked()
 		every := exchangeFounding
 		if e.Settled() {
 			every = exchangeSettled
@@ -52,10 +61,32 @@ func (e *Exchange) round(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, exchangeTimeout)
 	defer cancel()
 	var all sync.WaitGroup
+	refusals := make(chan error, 1)
 	for _, base := range e.targets() {
-		all.Go(func() { _ = e.tell(ctx, base) }) // silence is an answer: the member is not alive
+		all.Go(func() {
+			// Silence is an answer: the member is not alive. A refusal is worth a line.
+			if err := e.tell(ctx, base); errors.Is(err, errRefused) {
+				select {
+				case refusals <- err:
+				default:
+				}
+			}
+		})
 	}
 	all.Wait()
+	e.logRefusal(refusals)
+}
+
+func (e *Exchange) logRefusal(refusals <-chan error) {
+	select {
+	case err := <-refusals:
+		if e.refused != err.Error() {
+			e.refused = err.Error()
+			e.Logger.Warn("another member refuses this one", "error", err)
+		}
+	default:
+		e.refused = ""
+	}
 }
 
 func (e *Exchange) targets() []string {
@@ -87,12 +118,13 @@ func (e *Exchange) tell(ctx context.Context, base string) error {
 		return fmt.Errorf("cannot reach %s: %w", base, err)
 	}
 	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		reason, _ := io.ReadAll(io.LimitReader(response.Body, reasonMax))
+		return fmt.Errorf("%w: %s says %s", errRefused, base, reason)
+	}
 	var answer api.Peers
 	if err := json.NewDecoder(io.LimitReader(response.Body, messageMax)).Decode(&answer); err != nil {
 		return fmt.Errorf("cannot read the answer of %s: %w", base, err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("cannot exchange with %s: %s", base, response.Status)
 	}
 	return e.Directory.Merge(answer, time.Now())
 }

@@ -30,7 +30,10 @@ type witness struct {
 // is there, none has state, all would found the same cluster, and all see each other: so no two of
 // them can found different ones.
 func (d *Directory) Decide(now time.Time) Decision {
-	self, others := d.view(now)
+	self, others, asked := d.view(now)
+	if !asked {
+		return Decision{Waiting: "the addresses to join were not all asked yet"}
+	}
 	return decide(self, others)
 }
 
@@ -91,8 +94,7 @@ func foundTogether(self api.PeerInfo, others []witness) Decision {
 		return Decision{Waiting: fmt.Sprintf("%d of %d members are here", len(founders), self.Expect)}
 	}
 	if len(founders) > self.Expect {
-		return Decision{Refusal: api.NewProblem(api.CodeInvalid,
-			"%d members are here and %d were expected", len(founders), self.Expect).InField("expect")}
+		return Decision{Waiting: fmt.Sprintf("%d members are here and %d were expected: one too many was started", len(founders), self.Expect)}
 	}
 	for _, other := range others {
 		for _, id := range founders {

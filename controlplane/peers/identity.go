@@ -30,6 +30,12 @@ var ErrFolderOf = errors.New("the data folder belongs to another member")
 
 const identityName = "member.json"
 
+// HasIdentity reports whether a folder has been a member's.
+func HasIdentity(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, identityName))
+	return err == nil
+}
+
 // LoadIdentity reads the folder's identity, or makes one, and counts this start.
 func LoadIdentity(dataDir, name string) (*Identity, error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {
@@ -46,6 +52,9 @@ func LoadIdentity(dataDir, name string) (*Identity, error) {
 		if err := json.Unmarshal(raw, identity); err != nil {
 			return nil, fmt.Errorf("cannot read the member's identity %s: %w", filepath.Join(dataDir, identityName), err)
 		}
+	}
+	if identity.Name == "" || identity.Nonce == "" {
+		return nil, fmt.Errorf("cannot read the member's identity %s: it is damaged", filepath.Join(dataDir, identityName))
 	}
 	if identity.Name != name {
 		return nil, fmt.Errorf("cannot start member %s: %w, %s", name, ErrFolderOf, identity.Name)

@@ -54,7 +54,7 @@ func TestDecide(t *testing.T) {
 	f("two of three", []witness{c2}, "wait")
 	f("three", []witness{c2, seesAll("c3", "c", nil)}, "found")
 	f("three, one does not see all", []witness{c2, blind}, "wait")
-	f("four", []witness{c2, seesAll("c3", "c", nil), seesAll("c4", "d", nil)}, "refuse invalid")
+	f("four", []witness{c2, seesAll("c3", "c", nil), seesAll("c4", "d", nil)}, "wait")
 	f("other flags", []witness{c2, seesAll("c3", "c", func(p *api.PeerInfo) { p.Bootstrap = "other" })}, "wait")
 	f("other size", []witness{c2, seesAll("c3", "c", func(p *api.PeerInfo) { p.Expect = 5 })}, "wait")
 	f("a founder that is late", []witness{seesAll("c2", "b", hasState(ids...))}, "join")
@@ -65,7 +65,7 @@ func TestDecide(t *testing.T) {
 
 func TestDirectoryKeepsTheNewestAddress(t *testing.T) {
 	folder := t.TempDir()
-	directory := OpenDirectory(folder, peer("c1", "a"))
+	directory := OpenDirectory(folder, peer("c1", "a"), func(*api.PeerInfo) {})
 	tell := func(boot uint64, raft string) {
 		info := peer("c2", "b")
 		info.Boot, info.Raft = boot, raft
@@ -80,7 +80,7 @@ func TestDirectoryKeepsTheNewestAddress(t *testing.T) {
 	if address, err := directory.RaftAddress(id); err != nil || address != "127.0.0.1:30" {
 		t.Fatalf("got %s, %v", address, err)
 	}
-	if address, err := OpenDirectory(folder, peer("c1", "a")).RaftAddress(id); err != nil || address != "127.0.0.1:30" {
+	if address, err := OpenDirectory(folder, peer("c1", "a"), func(*api.PeerInfo) {}).RaftAddress(id); err != nil || address != "127.0.0.1:30" {
 		t.Fatalf("after a restart: got %s, %v", address, err)
 	}
 	if _, err := directory.RaftAddress("nobody"); err == nil {
@@ -91,8 +91,45 @@ func TestDirectoryKeepsTheNewestAddress(t *testing.T) {
 	}
 }
 
+// TestTwoProcessesOfOneIdentity: a copy of a member's folder does not take over while the member lives.
+func TestTwoProcessesOfOneIdentity(t *testing.T) {
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"), func(*api.PeerInfo) {})
+	original, clone := peer("c2", "b"), peer("c2", "b")
+	clone.Boot, clone.API, clone.Raft = 2, "http://127.0.0.1:11", "127.0.0.1:12"
+	tell := func(info api.PeerInfo, at time.Time) error {
+		return directory.Merge(api.Peers{Self: info}, at)
+	}
+	if err := tell(original, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := tell(clone, now.Add(time.Second)); !errors.Is(err, ErrElsewhere) {
+		t.Fatalf("got %v", err)
+	}
+	if err := tell(clone, now.Add(AliveWithin+time.Second)); err != nil {
+		t.Fatalf("a member that moved was refused: %v", err)
+	}
+	copied := peer("c1", "a")
+	copied.API = "http://127.0.0.1:21"
+	if err := tell(copied, now); !errors.Is(err, ErrElsewhere) {
+		t.Fatalf("a copy of this very member: %v", err)
+	}
+}
+
+func TestDecisionsWaitForTheFirstRound(t *testing.T) {
+	alone := peer("c1", "a")
+	alone.Expect = 1
+	directory := OpenDirectory(t.TempDir(), alone, func(*api.PeerInfo) {})
+	if decision := directory.Decide(now); decision.Start {
+		t.Fatal("founded before anybody was asked")
+	}
+	directory.MarkAsked()
+	if decision := directory.Decide(now); !decision.Start {
+		t.Fatalf("got %+v", decision)
+	}
+}
+
 func TestHearsayTellsAddressesOnly(t *testing.T) {
-	directory := OpenDirectory(t.TempDir(), peer("c1", "a"))
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"), func(*api.PeerInfo) {})
 	rumour := peer("c3", "c")
 	rumour.HasState = true
 	if err := directory.Merge(api.Peers{Self: peer("c2", "b"), Known: []api.PeerInfo{rumour}}, now); err != nil {

@@ -274,7 +274,7 @@ func TestPool(t *testing.T) {
 		_, _ = io.WriteString(conn, okAnswer)
 		return true
 	})
-	transport := newTransport(t, func(c *Config) { c.IdleMax, c.IdleTimeout = 2, 100*time.Millisecond })
+	transport := newTransport(t, func(c *Config) { c.IdleMax, c.IdleTimeout = 2, time.Second })
 	address := node.listener.Addr().String()
 	var answers []Answer
 	for range 3 {

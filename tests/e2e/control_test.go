@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,6 +56,34 @@ func TestLeaderKilled(t *testing.T) {
 	}
 	within(t, "leader killed to first write, median of 20", median(outages), time.Second)
 	checkHistory(t, c, acknowledged)
+}
+
+// TestLeaderFrozen: a leader that hangs holds up no request sent through another member for longer than
+// it takes to elect its successor.
+func TestLeaderFrozen(t *testing.T) {
+	c := cluster.Start(t, cluster.Options{Members: 3})
+	for round := range 3 {
+		leader := c.Leader()
+		follower := (leader + 1) % 3
+		c.Members[leader].Signal(syscall.SIGSTOP)
+		start := time.Now()
+		c.Await("a read through a follower", func(ctx context.Context) bool {
+			got, err := try(ctx, "GET", "http://"+c.APIs[follower]+"/v1/nodes", nil)
+			return err == nil && got.status == http.StatusOK
+		})
+		within(t, "leader frozen to read through a follower", time.Since(start), 2*time.Second)
+		body := fmt.Appendf(nil, `{"id":"n%d","address":"127.0.0.1:%d","lease":"none"}`, round, 2000+round)
+		c.Await("a write through a follower", func(ctx context.Context) bool {
+			got, err := try(ctx, "POST", "http://"+c.APIs[follower]+"/v1/nodes", body)
+			return err == nil && got.status/100 == 2
+		})
+		within(t, "leader frozen to write through a follower", time.Since(start), 3*time.Second)
+		c.Members[leader].Signal(syscall.SIGCONT)
+		c.Await("the woken member to follow", func(ctx context.Context) bool {
+			got, err := try(ctx, "GET", "http://"+c.APIs[leader]+"/readyz", nil)
+			return err == nil && got.status == http.StatusOK
+		})
+	}
 }
 
 // checkHistory: versions and changes are numbered without gaps, every registration that was
