@@ -1,6 +1,10 @@
 package api
 
-import "fmt"
+import (
+	"encoding/hex"
+	"fmt"
+	"net/url"
+)
 
 // ErrKeyCoding refuses text that is no percent-coded sharding key; see DecodeKey.
 var ErrKeyCoding = fmt.Errorf("not a percent-coded key of 1 to %d octets", KeyLengthMax)
@@ -68,4 +72,24 @@ func upperHexDigit(c byte) int {
 	default:
 		return -1
 	}
+}
+
+// AskedKey reads the key that a query names for a look-up: key, form-decoded, so that '+' is a space;
+// or key_hex, for any octets.
+func AskedKey(query url.Values) ([]byte, *Problem) {
+	if query.Has("key") == query.Has("key_hex") {
+		return nil, NewProblem(CodeInvalid, "exactly one of key and key_hex is needed").InField("key")
+	}
+	key := []byte(query.Get("key"))
+	if query.Has("key_hex") {
+		raw, err := hex.DecodeString(query.Get("key_hex"))
+		if err != nil {
+			return nil, NewProblem(CodeInvalid, "it is not hexadecimal").InField("key_hex")
+		}
+		key = raw
+	}
+	if len(key) == 0 || len(key) > KeyLengthMax {
+		return nil, NewProblem(CodeBadKey, "a key has 1 to %d octets, not %d", KeyLengthMax, len(key)).InField("key")
+	}
+	return key, nil
 }

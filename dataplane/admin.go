@@ -1,14 +1,11 @@
 package dataplane
 
 import (
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"unicode/utf8"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/api/ring"
 )
 
 // adminHandler serves health, metrics, and what the proxy routes by.
@@ -45,12 +42,12 @@ func (p *Proxy) route(w http.ResponseWriter, r *http.Request) {
 		noRing().WriteTo(w)
 		return
 	}
-	key, problem := askedKey(r)
+	key, problem := api.AskedKey(r.URL.Query())
 	if problem != nil {
 		problem.WriteTo(w)
 		return
 	}
-	writeJSON(w, locate(table.View, key))
+	writeJSON(w, table.View.Location(key))
 }
 
 // ring answers GET /v1/ring: the ring in force here.
@@ -62,44 +59,6 @@ func (p *Proxy) ring(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("ETag", table.View.Table.Version.ETag())
 	writeJSON(w, table.View.JSON())
-}
-
-func askedKey(r *http.Request) ([]byte, *api.Problem) {
-	query := r.URL.Query()
-	if query.Has("key") == query.Has("key_hex") {
-		return nil, api.NewProblem(api.CodeInvalid, "one of key and key_hex is needed").InField("key")
-	}
-	key := []byte(query.Get("key"))
-	if query.Has("key_hex") {
-		raw, err := hex.DecodeString(query.Get("key_hex"))
-		if err != nil {
-			return nil, api.NewProblem(api.CodeInvalid, "it is not hexadecimal").InField("key_hex")
-		}
-		key = raw
-	}
-	if len(key) == 0 || len(key) > api.KeyLengthMax {
-		return nil, api.NewProblem(api.CodeBadKey, "a key is 1 to %d octets", api.KeyLengthMax)
-	}
-	return key, nil
-}
-
-func locate(view *ring.View, key []byte) api.Location {
-	slot, epoch, _, _ := view.Locate(key)
-	location := api.Location{
-		KeyHex: hex.EncodeToString(key), Hash: fmt.Sprintf("%016x", view.Hash(key)),
-		Slot: slot, Epoch: epoch, Version: view.Table.Version, Replicas: []api.LocationNode{},
-	}
-	if utf8.Valid(key) {
-		location.Key = string(key)
-	}
-	for _, index := range view.Table.ReplicasOf(slot) {
-		if node, listed := view.Table.Node(index); listed {
-			location.Replicas = append(location.Replicas, api.LocationNode{
-				ID: node.ID, Address: node.Address, Status: node.Status.String(),
-			})
-		}
-	}
-	return location
 }
 
 func writeJSON(w http.ResponseWriter, answer any) {

@@ -105,7 +105,7 @@ func (p *Proxy) start() error {
 	}
 	p.routes, err = routing.Follow(context.Background(), routing.Config{
 		Control: p.control, DataDir: p.config.DataDir, KeyRules: p.config.KeyRules,
-		FirstWait: p.config.FirstWait, Logger: p.logger,
+		FirstWait: p.config.FirstWait, Fatal: p.fail, Logger: p.logger,
 	})
 	if err != nil {
 		return errors.Join(err, public.Close(), admin.Close())

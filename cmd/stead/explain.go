@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -123,33 +122,10 @@ func explainBy(view *ring.View, request *wire.Request) (found explanation, err e
 		return found, err
 	}
 	found.Rule = view.Settings.Keys[rule]
-	found.Location = locateIn(view, key)
+	found.Location = view.Location(key)
 	found.Why = fmt.Sprintf("rule %d of %d names the key, its hash falls in slot %d of %d, ",
 		rule+1, len(rules), found.Slot, view.Table.Bits.Slots()) + fate(found.Location)
 	return found, nil
-}
-
-// locateIn is where a key lives by a ring at hand.
-func locateIn(view *ring.View, key []byte) api.Location {
-	slot, epoch, _, _ := view.Locate(key)
-	location := api.Location{
-		KeyHex:   hex.EncodeToString(key),
-		Hash:     fmt.Sprintf("%016x", view.Hash(key)),
-		Slot:     slot,
-		Epoch:    epoch,
-		Version:  view.Table.Version,
-		Replicas: []api.LocationNode{},
-	}
-	if utf8.Valid(key) {
-		location.Key = string(key)
-	}
-	for _, index := range view.Table.ReplicasOf(slot) {
-		if node, ok := view.Table.Node(index); ok {
-			location.Replicas = append(location.Replicas,
-				api.LocationNode{ID: node.ID, Address: node.Address, Status: node.Status.String()})
-		}
-	}
-	return location
 }
 
 // fate says what becomes of requests for a location.

@@ -33,7 +33,7 @@ func fakeControl() http.Handler {
 	says("GET /v1/ring/changes", fakeChanges())
 	says("GET /v1/ring/versions", fakeVersions())
 	says("GET /v1/ring/diff", fakeDiff())
-	says("GET /v1/ring/locate", locateIn(fakeRing(34), []byte("acme")))
+	says("GET /v1/ring/locate", fakeRing(34).Location([]byte("acme")))
 	says("POST /v1/ring/rebalance", api.Changed{Version: fakeVersion})
 	says("PATCH /v1/nodes/n1", api.Changed{Change: 13, Version: fakeVersion, LeavesState: 1})
 	mux.HandleFunc("GET /v1/ring", serveRing)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/user"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,9 @@ import (
 
 // defaultControl is where a control plane on this machine listens.
 const defaultControl = "127.0.0.1:7400"
+
+// consistencies are how fresh a read can be asked to be.
+var consistencies = []string{"stale", "default", "linearizable"}
 
 // operator is what the commands share that ask a control plane: their flags, and how they print.
 type operator struct {
@@ -36,7 +40,7 @@ func newOperator(command *cobra.Command) *operator {
 	flags.StringVar(&o.consistency, "consistency", "default", "how fresh reads are: stale, default or linearizable")
 	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
 	completeWords(command, "output", outputTable, outputJSON)
-	completeWords(command, "consistency", "stale", "default", "linearizable")
+	completeWords(command, "consistency", consistencies...)
 	return o
 }
 
@@ -73,6 +77,9 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 	return func(command *cobra.Command, args []string) error {
 		if o.output != outputTable && o.output != outputJSON {
 			return usage("--output is table or json, not %q", o.output)
+		}
+		if !slices.Contains(consistencies, o.consistency) {
+			return usage("--consistency is one of %s, not %q", strings.Join(consistencies, ", "), o.consistency)
 		}
 		c, err := o.connect(command)
 		if err != nil {

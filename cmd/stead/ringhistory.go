@@ -25,6 +25,9 @@ func historyCommand(o *operator) *cobra.Command {
 		Short: "List what changed the ring, newest first",
 		Args:  cobra.NoArgs,
 		RunE: o.with(func(s *session, _ []string) error {
+			if flags.limit < 1 {
+				return usage("--limit is at least 1, not %d", flags.limit)
+			}
 			if flags.versions {
 				return listVersions(s, flags)
 			}

@@ -1,12 +1,9 @@
 package httpapi
 
 import (
-	"encoding/hex"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
@@ -142,7 +139,7 @@ func point(state *fsm.State, text string) (fsm.Past, *api.Problem) {
 
 // locateKey answers GET /v1/ring/locate?key= or ?key_hex=.
 func (s *Server) locateKey(w http.ResponseWriter, r *http.Request) error {
-	key, problem := keyOf(r)
+	key, problem := api.AskedKey(r.URL.Query())
 	if problem != nil {
 		return problem
 	}
@@ -151,42 +148,11 @@ func (s *Server) locateKey(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	slot := view.Slot(key)
-	location := api.Location{
-		KeyHex: hex.EncodeToString(key), Hash: fmt.Sprintf("%016x", view.Hash(key)),
-		Slot: slot, Epoch: view.Table.Epochs[slot], Version: state.Version(),
-		Replicas: []api.LocationNode{},
-	}
-	if utf8.Valid(key) {
-		location.Key = string(key)
-	}
-	for _, index := range view.Table.ReplicasOf(slot) {
-		if node := state.NodeAt(index); node != nil {
-			entry, _ := view.Table.Node(index)
-			location.Replicas = append(location.Replicas, api.LocationNode{
-				ID: entry.ID, Address: entry.Address,
-				PublicAddress: node.Registration.PublicAddress, Status: entry.Status.String(),
-			})
+	location := view.Location(key)
+	for i := range location.Replicas {
+		if node := state.Node(location.Replicas[i].ID); node != nil {
+			location.Replicas[i].PublicAddress = node.Registration.PublicAddress
 		}
 	}
 	return writeJSON(w, http.StatusOK, location)
-}
-
-func keyOf(r *http.Request) ([]byte, *api.Problem) {
-	query := r.URL.Query()
-	if query.Has("key") == query.Has("key_hex") {
-		return nil, api.NewProblem(api.CodeInvalid, "exactly one of key and key_hex is needed").InField("key")
-	}
-	key := []byte(query.Get("key"))
-	if query.Has("key_hex") {
-		raw, err := hex.DecodeString(query.Get("key_hex"))
-		if err != nil {
-			return nil, api.NewProblem(api.CodeInvalid, "not hex").InField("key_hex")
-		}
-		key = raw
-	}
-	if len(key) == 0 || len(key) > api.KeyLengthMax {
-		return nil, api.NewProblem(api.CodeBadKey, "a key has 1 to %d octets, not %d", api.KeyLengthMax, len(key)).InField("key")
-	}
-	return key, nil
 }

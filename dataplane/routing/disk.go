@@ -2,12 +2,12 @@ package routing
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/stead-io/stead/api/durable"
 	"github.com/stead-io/stead/api/ring"
 )
 
@@ -41,33 +41,5 @@ func (s *savedRing) store(view *ring.View) error {
 	if err := os.MkdirAll(s.folder, 0o700); err != nil {
 		return err
 	}
-	temporary := s.path() + ".tmp"
-	if err := writeSynced(temporary, view.Encode()); err != nil {
-		return fmt.Errorf("cannot write %s: %w", temporary, err)
-	}
-	if err := os.Rename(temporary, s.path()); err != nil {
-		return err
-	}
-	return syncFolder(s.folder)
-}
-
-func writeSynced(path string, content []byte) (err error) {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.Write(content); err != nil {
-		return err
-	}
-	return file.Sync()
-}
-
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = folder.Close() }()
-	return folder.Sync()
+	return durable.WriteFile(s.path(), view.Encode())
 }

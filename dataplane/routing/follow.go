@@ -34,7 +34,10 @@ type Config struct {
 	KeyRules []string
 	// FirstWait bounds how long Follow waits for the control plane.
 	FirstWait time.Duration
-	Logger    *slog.Logger
+	// Fatal is told once the control plane has key rules that cannot be followed. To route on by the
+	// old ones would look for state under other keys than the other proxies do.
+	Fatal  func(error)
+	Logger *slog.Logger
 }
 
 // Follower keeps Routes up to date until it is closed.
@@ -121,6 +124,9 @@ func (f *Follower) watch(ctx context.Context) {
 	_ = f.config.Control.Watch(ctx, have, func(view *ring.View) {
 		if err := f.offer(view, time.Now()); err != nil {
 			f.config.Logger.Error("refusing a ring", "version", view.Table.Version.String(), "error", err)
+			if errors.Is(err, ErrOtherRules) || errors.Is(err, ErrUnknownRules) {
+				f.config.Fatal(err)
+			}
 			return
 		}
 		f.config.Logger.Debug("ring changed", "version", view.Table.Version.String())

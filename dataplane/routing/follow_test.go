@@ -70,7 +70,7 @@ func follow(t *testing.T, folder string, first *ring.View, expected ...string) (
 	t.Helper()
 	control := &scripted{first: first, later: make(chan *ring.View)}
 	f, err := Follow(t.Context(), Config{
-		Control: control, DataDir: folder, KeyRules: expected, FirstWait: time.Second, Logger: slog.New(slog.DiscardHandler),
+		Control: control, DataDir: folder, KeyRules: expected, FirstWait: time.Second, Fatal: func(error) {}, Logger: slog.New(slog.DiscardHandler),
 	})
 	return f, control, err
 }

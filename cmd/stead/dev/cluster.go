@@ -82,6 +82,9 @@ func Open(ctx context.Context, config Config) (*Cluster, error) {
 	}
 	temporary := config.DataDir == ""
 	config.DataDir = folder
+	if err := checkMembers(config); err != nil {
+		return nil, err
+	}
 	c := &Cluster{
 		config:    config,
 		printer:   &printer{to: config.Output},
@@ -96,6 +99,17 @@ func Open(ctx context.Context, config Config) (*Cluster, error) {
 		c.reports.Go(func() { c.reportEnd(p) })
 	}
 	return c, nil
+}
+
+// checkMembers refuses a folder of a cluster of another size: with fewer members than it was founded with
+// it might never have a majority, and with more the new ones would be strangers to it.
+func checkMembers(config Config) error {
+	founded, err := filepath.Glob(filepath.Join(config.DataDir, "c*", "member.json"))
+	if err != nil || len(founded) == 0 || len(founded) == config.Members {
+		return err
+	}
+	return fmt.Errorf("cannot use %s: its cluster has %d members, not %d (--members %d, or another folder)",
+		config.DataDir, len(founded), config.Members, len(founded))
 }
 
 // dataFolder makes the folder, or a temporary one, and names it absolutely.

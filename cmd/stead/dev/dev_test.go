@@ -236,3 +236,28 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 		t.Errorf("the temporary folder is still there: %v", err)
 	}
 }
+
+// TestFolderOfAnotherSize: a folder founded with three members is not started with one or five.
+func TestFolderOfAnotherSize(t *testing.T) {
+	folder := t.TempDir()
+	for _, name := range []string{"c1", "c2", "c3"} {
+		if err := os.MkdirAll(filepath.Join(folder, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name, "member.json"), []byte("{}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := func(members int, ok bool) {
+		t.Helper()
+		if err := checkMembers(Config{DataDir: folder, Members: members}); (err == nil) != ok {
+			t.Errorf("%d members: %v", members, err)
+		}
+	}
+	f(1, false)
+	f(3, true)
+	f(5, false)
+	if err := checkMembers(Config{DataDir: t.TempDir(), Members: 1}); err != nil {
+		t.Error(err)
+	}
+}
