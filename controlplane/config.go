@@ -84,6 +84,12 @@ func (c Config) Validate() error {
 			return fmt.Errorf("cannot join: %w", err)
 		}
 	}
+	if _, err := transport.Advertised(c.Listen, c.Advertise); err != nil {
+		return err
+	}
+	if _, err := transport.Advertised(c.RaftListen, c.RaftAdvertise); err != nil {
+		return err
+	}
 	if c.Expect < 0 || c.Expect > membersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
 	}

@@ -134,16 +134,16 @@ func (c Config) Validate() error {
 }
 
 func (c Config) validateAddresses() error {
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		return fmt.Errorf("cannot listen on %q: it is not host:port", c.Listen)
+	}
+	if _, err := transport.Advertised(c.Listen, c.Advertise); err != nil {
+		return err
 	}
 	if c.Advertise != "" {
 		if err := api.ValidateAddress(c.Advertise); err != nil {
 			return err
 		}
-	} else if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("%s names no address that clients could be told; an advertised one is needed", c.Listen)
 	}
 	if _, _, err := net.SplitHostPort(c.AdminListen); err != nil {
 		return fmt.Errorf("cannot listen on %q: it is not host:port", c.AdminListen)

@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/stead-io/stead/api/transport"
 )
 
 // Limits of a node's HTTP server. Bodies have no deadline here: what is slow and what is a stream
@@ -30,12 +32,9 @@ func NewServer(handler http.Handler, logger *slog.Logger) *http.Server {
 // CheckListen reports whether a node can listen on an address: it is host:port, and if the node is to
 // advertise it for want of another, one that proxies can dial.
 func CheckListen(listen, advertise string) error {
-	host, _, err := net.SplitHostPort(listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(listen); err != nil {
 		return fmt.Errorf("listen address %q is not host:port", listen)
 	}
-	if ip := net.ParseIP(host); advertise == "" && (host == "" || ip != nil && ip.IsUnspecified()) {
-		return fmt.Errorf("listening on %s, the node needs an address to advertise that proxies can dial", listen)
-	}
-	return nil
+	_, err := transport.Advertised(listen, advertise)
+	return err
 }

@@ -77,3 +77,23 @@ func (s Security) Dial(ctx context.Context, address string) (net.Conn, error) {
 func (s Security) DialNetwork(ctx context.Context, _, address string) (net.Conn, error) {
 	return s.Dial(ctx, address)
 }
+
+// ErrNoMachine means that a listen address stands for every address of this machine, and so for none
+// that others could be told.
+var ErrNoMachine = errors.New("it names no address that others can be told; one to advertise is needed")
+
+// Advertised is the address that others are told: advertise if it is set, else the one listened on, if
+// that names a machine.
+func Advertised(listen, advertise string) (string, error) {
+	if advertise != "" {
+		return advertise, nil
+	}
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "", fmt.Errorf("%q is not host:port", listen)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return "", fmt.Errorf("cannot advertise %s: %w", listen, ErrNoMachine)
+	}
+	return listen, nil
+}
