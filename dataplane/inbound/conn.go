@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/stead-io/stead/dataplane/wire"
@@ -186,7 +187,7 @@ func (c *Conn) takeBody(p []byte) (n int, err error) {
 		}
 	}
 	if n < len(p) {
-		c.ahead = append(c.ahead[:0], p[n:]...)
+		c.putBack(p[n:])
 	}
 	if n > 0 {
 		c.waiting = false
@@ -200,6 +201,15 @@ func (c *Conn) fromAhead(p []byte) int {
 		c.ahead = nil
 	}
 	return n
+}
+
+// putBack has octets read next, before those that are there already.
+func (c *Conn) putBack(p []byte) {
+	if len(c.ahead) == 0 {
+		c.ahead = append(c.ahead, p...)
+		return
+	}
+	c.ahead = slices.Concat(p, c.ahead)
 }
 
 func (c *Conn) fail(err error) error {

@@ -36,10 +36,15 @@ func (s *cutSocket) SetWriteDeadline(time.Time) error { return nil }
 // passed reads message after message through a Conn, as fasthttp does, and returns what it let
 // through and why it stopped.
 func passed(text string, piece, buffer int) (messages []string, err error) {
+	return passedInto(text, piece, func(int) int { return buffer })
+}
+
+// passedInto is passed with a buffer of its own size for each message.
+func passedInto(text string, piece int, buffer func(message int) int) (messages []string, err error) {
 	socket := &cutSocket{text: text, piece: piece}
 	conn := &Conn{Conn: socket, server: &Server{config: Config{IdleTimeout: time.Hour, HeadTimeout: time.Hour, StreamTimeout: time.Hour}}}
-	p := make([]byte, buffer)
 	for {
+		p := make([]byte, buffer(len(messages)))
 		var message []byte
 		for !conn.within || conn.left != 0 {
 			n, err := conn.Read(p)
@@ -82,6 +87,21 @@ func TestConnPassesMessages(t *testing.T) {
 		if len(got) != 1 || got[0] != get || !errors.As(err, &syntax) {
 			t.Errorf("%q: got %q, %v", bad, got, err)
 		}
+	}
+}
+
+// TestOctetsReadAheadOutlastABuffer: a long buffer for one message takes in many that follow; they come
+// out in order through a short one.
+func TestOctetsReadAheadOutlastABuffer(t *testing.T) {
+	get := "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
+	got, err := passedInto(strings.Repeat(get, 50), 1<<20, func(message int) int {
+		if message == 0 {
+			return 1 << 16
+		}
+		return len(get) + 10
+	})
+	if len(got) != 50 || got[49] != get || err != io.EOF {
+		t.Fatalf("got %d messages, %v", len(got), err)
 	}
 }
 
