@@ -43,7 +43,8 @@ Every error of the control API, the proxy and the guard in front of a node is on
 
 ` + "`code`" + ` is stable: codes are added, never renamed. ` + "`detail`" + ` is for people. ` + "`field`" + ` names the field at
 fault, ` + "`oldest`" + ` the oldest version or change kept (410), ` + "`next`" + ` what to do about it. *Again* says whether
-the very same request may be sent again; such answers carry ` + "`Retry-After`" + ` in seconds.
+the very same request may be sent again; such answers carry ` + "`Retry-After`" + ` in seconds. 502 and 504 carry it too: whether to repeat a request that may have been
+applied is the client's to decide, and it says when there would be a point in it.
 
 | code | status | again | meaning |
 |---|---|---|---|

@@ -268,7 +268,7 @@ func (d *duties) judge(state *fsm.State, now time.Time) []fsm.Transition {
 	defer d.mu.Unlock()
 	var transitions []fsm.Transition
 	for _, found := range d.tracker.Judge(subjects, now) {
-		transitions = append(transitions, fsm.Transition{Node: found.ID, Session: found.Session, Status: found.Status, Reason: found.Reason})
+		transitions = append(transitions, fsm.Transition{Node: found.ID, Session: found.Session, Status: found.Status, Left: found.Left, Reason: found.Reason})
 	}
 	return transitions
 }

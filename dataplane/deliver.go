@@ -144,11 +144,15 @@ func (s *search) moved(answer forward.Answer) *api.Problem {
 		s.node = owner
 		return nil
 	}
-	s.hops = 0
 	if !s.wait(movePause) {
 		return s.moving("no newer ring came in time")
 	}
-	return s.aim()
+	routedBy := s.table
+	problem := s.aim()
+	if s.table != routedBy {
+		s.hops = 0
+	}
+	return problem
 }
 
 // follow reads the owner out of a 421, if its epoch is above the one the request was sent with; the

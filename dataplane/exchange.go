@@ -90,7 +90,7 @@ func (p *Proxy) Admit(conn *inbound.Conn) bool {
 func (p *Proxy) Refuse(conn *inbound.Conn, _ error) {
 	x := p.begin(conn)
 	defer x.end()
-	x.refuse(unreadable(conn.Fault()))
+	x.refuse(x.unreadable(conn.Fault()))
 }
 
 // admit decides by the head alone.

@@ -116,7 +116,7 @@ func (p *Proxy) start() error {
 	p.metrics = newMetrics(p)
 	p.address, p.adminAddress = public.Addr().String(), admin.Addr().String()
 	p.server = inbound.Serve(public, inbound.Config{
-		HeadMax: p.config.HeadMax, HeadTimeout: p.config.HeadTimeout, IdleTimeout: p.config.IdleTimeout,
+		HeadMax: p.config.HeadMax, BodyMax: p.config.BodyMax, HeadTimeout: p.config.HeadTimeout, IdleTimeout: p.config.IdleTimeout,
 		StreamTimeout: p.config.StreamTimeout, Connections: p.config.Connections,
 		Handler: p, Logger: p.logger,
 	})

@@ -65,7 +65,7 @@ func (x *exchange) clientFailed(err error) *api.Problem {
 	if errors.Is(err, forward.ErrBodyTooLarge) {
 		return x.tooLarge()
 	}
-	return unreadable(x.conn.Fault())
+	return x.unreadable(x.conn.Fault())
 }
 
 func (x *exchange) tooLarge() *api.Problem {
@@ -73,9 +73,11 @@ func (x *exchange) tooLarge() *api.Problem {
 }
 
 // unreadable is a problem with the client's octets; fault is nil where fasthttp found it.
-func unreadable(fault error) *api.Problem {
+func (x *exchange) unreadable(fault error) *api.Problem {
 	var syntax wire.SyntaxError
 	switch {
+	case errors.Is(fault, inbound.ErrBodyTooLarge):
+		return x.tooLarge()
 	case errors.Is(fault, inbound.ErrHeadTooLarge):
 		return api.NewProblem(api.CodeHeaderTooLarge, "%v", fault)
 	case errors.As(fault, &syntax), errors.Is(fault, inbound.ErrTruncated), errors.Is(fault, inbound.ErrSlow):

@@ -135,6 +135,7 @@ func TestLimits(t *testing.T) {
 	}
 	f("announced body", "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 102401\r\n\r\n"+strings.Repeat("x", 102401), "413", "too_large")
 	node.none(t)
+	f("body announced and not sent", "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 102401\r\n\r\n", "413", "too_large")
 	f("expected body", "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 102401\r\nExpect: 100-continue\r\n\r\n", "413", "too_large")
 	node.none(t)
 	f("counted body", "PUT /kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n19001\r\n"+strings.Repeat("x", 0x19001)+"\r\n0\r\n\r\n", "413", "too_large")

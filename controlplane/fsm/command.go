@@ -78,6 +78,7 @@ type Transition struct {
 	Node    api.NodeID     `json:"node"`
 	Session api.SessionID  `json:"session"`
 	Status  api.NodeStatus `json:"status"`
+	Left    bool           `json:"left,omitempty"` // it said that it stops
 	Reason  string         `json:"reason,omitempty"`
 }
 

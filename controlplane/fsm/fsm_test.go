@@ -201,7 +201,10 @@ func TestExpiryOfNodes(t *testing.T) {
 	cache := h.must(Register{reset}).Node.Session
 	kv := h.must(Register{node("kv", 2)}).Node.Session
 	h.spread("cache", "kv")
-	h.must(Status{[]Transition{{"cache", cache, api.NodeDown, "silent"}, {"kv", kv, api.NodeDown, "silent"}}})
+	h.must(Status{[]Transition{
+		{Node: "cache", Session: cache, Status: api.NodeDown, Reason: "silent"},
+		{Node: "kv", Session: kv, Status: api.NodeDown, Reason: "silent"},
+	}})
 	pending := h.state.Pending()
 	if len(pending) != 1 || pending[0].Node != "cache" {
 		t.Fatalf("only a node that resets calls for a plan, got %+v", pending)

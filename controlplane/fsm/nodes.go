@@ -21,7 +21,7 @@ func (d *draft) status(command Status) *api.Problem {
 		d.setNode(node.Index, &node)
 		switch {
 		case transition.Status == api.NodeDown:
-			d.expired(&node, transition.Reason)
+			d.gone(&node, transition)
 		case known.Status == api.NodeDown && transition.Status == api.NodeUp:
 			d.returned(&node)
 		default:
@@ -31,13 +31,17 @@ func (d *draft) status(command Status) *api.Problem {
 	return nil
 }
 
-func (d *draft) expired(node *Node, reason string) {
-	status := api.ChangeDone
+// gone records that a node is down: expired, or left on purpose, which the governor does not count.
+func (d *draft) gone(node *Node, transition Transition) {
+	status, kind := api.ChangeDone, "expire"
 	if node.Resets() {
 		status = api.ChangePending
 	}
-	change := d.addChange("expire", node.Registration.ID, status)
-	change.Detail = reason
+	if transition.Left {
+		kind = "leave"
+	}
+	change := d.addChange(kind, node.Registration.ID, status)
+	change.Detail = transition.Reason
 	if !node.Resets() {
 		change.Detail += "; its slots wait for it"
 	}

@@ -28,6 +28,7 @@ type Transition struct {
 	ID      api.NodeID
 	Session api.SessionID
 	Status  api.NodeStatus
+	Left    bool // it said that it stops: nothing is wrong with it
 	Reason  string
 }
 
@@ -114,7 +115,10 @@ func (t *Tracker) Judge(subjects []Subject, now time.Time) []Transition {
 	for _, subject := range subjects {
 		status, reason := t.judge(subject, now)
 		if status != subject.Status {
-			due = append(due, Transition{ID: subject.ID, Session: subject.Session, Status: status, Reason: reason})
+			due = append(due, Transition{
+				ID: subject.ID, Session: subject.Session, Status: status, Reason: reason,
+				Left: status == api.NodeDown && t.record(subject.ID).left,
+			})
 		}
 	}
 	return due

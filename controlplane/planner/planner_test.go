@@ -188,6 +188,23 @@ func TestGovernor(t *testing.T) {
 	}
 }
 
+// TestLeavingIsNoVanishing: caches that stop on purpose are replaced at once, however many.
+func TestLeavingIsNoVanishing(t *testing.T) {
+	w := newWorld(t)
+	for _, id := range []string{"n1", "n2", "n3"} {
+		w.register(id, api.OnDownReset)
+	}
+	w.now = w.now.Add(4 * time.Second)
+	w.settle()
+	for _, id := range []api.NodeID{"n1", "n2"} {
+		w.apply(fsm.Status{Transitions: []fsm.Transition{{Node: id, Session: w.state.Node(id).Session, Status: api.NodeDown, Left: true}}})
+		if w.settle() <= 0 {
+			t.Fatalf("the slots of %s were held", id)
+		}
+	}
+	w.expectHeld("n1:0", "n2:0", "n3:256")
+}
+
 // TestGovernorForgetsWhoCameBack: a node that dies again and again is one node, not many at once.
 func TestGovernorForgetsWhoCameBack(t *testing.T) {
 	w := newWorld(t)

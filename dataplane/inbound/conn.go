@@ -15,6 +15,8 @@ import (
 var (
 	// ErrHeadTooLarge: request line and header fields exceed the limit.
 	ErrHeadTooLarge = errors.New("the head of the request is longer than the limit")
+	// ErrBodyTooLarge: the head announces a longer body than the limit.
+	ErrBodyTooLarge = errors.New("the body announced is longer than the limit")
 	// ErrTruncated: the client closed its side within a message.
 	ErrTruncated = errors.New("the client closed the connection within a request")
 	// ErrInterrupted: the rest of the message is not wanted any more.
@@ -134,6 +136,9 @@ func (c *Conn) takeHead(p []byte, length int) (int, error) {
 	c.raw = append(c.raw[:0], p[:length]...)
 	if err := c.head.Parse(c.raw); err != nil {
 		return 0, c.fail(err)
+	}
+	if c.head.Length > c.server.config.BodyMax {
+		return 0, c.fail(ErrBodyTooLarge)
 	}
 	c.left = c.head.Length
 	c.waiting = c.head.Continue

@@ -42,7 +42,7 @@ func passed(text string, piece, buffer int) (messages []string, err error) {
 // passedInto is passed with a buffer of its own size for each message.
 func passedInto(text string, piece int, buffer func(message int) int) (messages []string, err error) {
 	socket := &cutSocket{text: text, piece: piece}
-	conn := &Conn{Conn: socket, server: &Server{config: Config{IdleTimeout: time.Hour, HeadTimeout: time.Hour, StreamTimeout: time.Hour}}}
+	conn := &Conn{Conn: socket, server: &Server{config: Config{BodyMax: 1 << 40, IdleTimeout: time.Hour, HeadTimeout: time.Hour, StreamTimeout: time.Hour}}}
 	for {
 		p := make([]byte, buffer(len(messages)))
 		var message []byte

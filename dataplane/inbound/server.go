@@ -28,6 +28,8 @@ type Handler interface {
 type Config struct {
 	// HeadMax bounds request line and header fields, in octets; each connection holds as much.
 	HeadMax int
+	// BodyMax bounds what a request may announce; one that announces more is refused by its head.
+	BodyMax int64
 	// HeadTimeout is for a head, from its first octet to its last.
 	HeadTimeout time.Duration
 	// IdleTimeout is for the first octet of a request.

@@ -2,8 +2,6 @@ package kv
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -82,7 +80,8 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, at Place, wanted co
 	if problem != nil {
 		return problem
 	}
-	value, problem := readValue(r)
+	value, problem := s.uploads.read(r)
+	defer s.uploads.release(value)
 	if problem != nil {
 		return problem
 	}
@@ -171,21 +170,6 @@ func readContentType(header http.Header) (string, *api.Problem) {
 		contentType = contentTypeDefault
 	}
 	return contentType, nil
-}
-
-// readValue reads the body to its end, which it must reach within the limit.
-func readValue(r *http.Request) ([]byte, *api.Problem) {
-	if r.ContentLength > ValueSizeMax {
-		return nil, valueTooLarge(fmt.Sprintf("%d bytes", r.ContentLength))
-	}
-	value, err := io.ReadAll(io.LimitReader(r.Body, ValueSizeMax+1))
-	if err != nil {
-		return nil, api.NewProblem(api.CodeInvalid, "the body broke off after %d bytes; nothing was stored", len(value))
-	}
-	if len(value) > ValueSizeMax {
-		return nil, valueTooLarge("the body")
-	}
-	return value, nil
 }
 
 func valueTooLarge(what string) *api.Problem {

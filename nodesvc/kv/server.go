@@ -24,6 +24,7 @@ type Server struct {
 	store    Store
 	locks    *placeLocks
 	versions *versions
+	uploads  uploads
 	metrics  *metrics
 	http     *http.Server
 
