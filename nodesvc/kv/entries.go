@@ -80,8 +80,8 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, at Place, wanted co
 	if problem != nil {
 		return problem
 	}
-	value, problem := s.uploads.read(r)
-	defer s.uploads.release(value)
+	value, done, problem := s.uploads.read(w, r)
+	defer done()
 	if problem != nil {
 		return problem
 	}

@@ -24,7 +24,7 @@ type Server struct {
 	store    Store
 	locks    *placeLocks
 	versions *versions
-	uploads  uploads
+	uploads  *uploads
 	metrics  *metrics
 	http     *http.Server
 
@@ -46,6 +46,7 @@ func Open(config Config) (*Server, error) {
 		logger:   config.Logger,
 		locks:    newPlaceLocks(),
 		versions: newVersions(),
+		uploads:  newUploads(),
 		stopping: make(chan struct{}),
 		failure:  newFailure(),
 	}
