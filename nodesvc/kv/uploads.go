@@ -18,7 +18,7 @@ const (
 	largeAfter = 1 << 20
 	// largeMax is how many large values are read and stored at once; largeWait how long one waits for
 	// its turn.
-	largeMax  = 8
+	largeMax  = 4
 	largeWait = 10 * time.Second
 	// stallMax is how long one that has its turn may stand still.
 	stallMax   = 15 * time.Second
@@ -44,6 +44,9 @@ func (u *uploads) read(w http.ResponseWriter, r *http.Request) (value []byte, do
 	}
 	if !u.wait(r.Context()) {
 		return nil, done, api.NewProblem(api.CodeOverloaded, "%d large values are being stored; nothing of this one was", largeMax)
+	}
+	if announced := int(r.ContentLength); announced > buffer.Len() {
+		buffer.Grow(announced - buffer.Len() + bytes.MinRead) // or it would double its way there
 	}
 	problem = readLarge(&buffer, w, r.Body)
 	return buffer.Bytes(), func() { <-u.turns }, problem
