@@ -11,6 +11,7 @@ import (
 	"github.com/stead-io/stead/controlplane/consensus"
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/controlplane/liveness"
+	"github.com/stead-io/stead/controlplane/peers"
 )
 
 // touchWithin is how long ago a leader may have been heard of before this member counts as cut off.
@@ -270,8 +271,12 @@ func (m *Member) Transfer(to string) error {
 
 // ExchangePeers merges what another member tells and answers with what is known here.
 func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, error) {
-	if err := m.directory.Merge(message, now); err != nil {
-		return api.Peers{}, err
+	err := m.directory.Merge(message, now)
+	if errors.Is(err, peers.ErrElsewhere) {
+		return api.Peers{}, api.NewProblem(api.CodeConflict, "%v", err)
+	}
+	if err != nil {
+		return api.Peers{}, api.NewProblem(api.CodeInvalid, "%v", err)
 	}
 	return m.directory.Message(), nil
 }

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -9,7 +8,6 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
 	"github.com/stead-io/stead/controlplane/fsm"
-	"github.com/stead-io/stead/controlplane/peers"
 )
 
 // showCluster answers GET /v1/cluster.
@@ -166,11 +164,8 @@ func (s *Server) exchangePeers(w http.ResponseWriter, r *http.Request) error {
 		return problem
 	}
 	answer, err := s.control.ExchangePeers(message, time.Now())
-	if errors.Is(err, peers.ErrElsewhere) {
-		return api.NewProblem(api.CodeConflict, "%v", err)
-	}
 	if err != nil {
-		return api.NewProblem(api.CodeInvalid, "%v", err)
+		return err
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }
