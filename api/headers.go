@@ -24,6 +24,10 @@ const (
 	HeaderLeader  = "Stead-Leader"
 	// HeaderForwarded marks a request that one member passed to another, so that none circles.
 	HeaderForwarded = "Stead-Forwarded"
+	// HeaderIdempotencyKey makes a write safe to repeat: 1 to 255 visible ASCII characters, unique to it.
+	HeaderIdempotencyKey = "Idempotency-Key"
+	// HeaderReplayed is "true" on the answer to a write that had been carried out before, under its key.
+	HeaderReplayed = "Idempotency-Replayed"
 	// HeaderActor names who asked for a change; history repeats it.
 	HeaderActor = "Stead-Actor"
 )

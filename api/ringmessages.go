@@ -84,6 +84,8 @@ type Change struct {
 	// LeavesState counts slots that moved while their state stayed behind.
 	LeavesState int    `json:"leaves_state,omitempty"`
 	Detail      string `json:"detail,omitempty"`
+	// Updated is the index of the log entry that last changed any of this: an order that all members share.
+	Updated uint64 `json:"updated,omitempty"`
 	// Want is the wanted replicas of every slot, node ids primary first; only when one change is asked for.
 	Want [][]NodeID `json:"want,omitempty"`
 }

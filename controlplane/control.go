@@ -26,12 +26,16 @@ func (m *Member) State() *fsm.State { return m.machine.state.Load() }
 func (m *Member) Changed() <-chan struct{} { return m.machine.changes() }
 
 // Propose replicates a command and returns its result, or the problem it was refused with.
-func (m *Member) Propose(_ context.Context, actor string, command fsm.Command) (fsm.Result, error) {
+func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
 	replica := m.replica.Load()
 	if replica == nil {
 		return fsm.Result{}, noLeader()
 	}
-	entry, err := fsm.Encode(fsm.At(time.Now(), actor), command)
+	if level := m.State().Level; fsm.LevelOf(origin, command) > level {
+		return fsm.Result{}, api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
+			WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+	}
+	entry, err := fsm.Encode(fsm.At(time.Now(), origin), command)
 	if err != nil {
 		return fsm.Result{}, err
 	}

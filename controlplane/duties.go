@@ -24,9 +24,10 @@ const (
 	// evictAfterElection is how long a new leader waits before it gives a dead node's slots away: those
 	// that live have then had twice the time that they need to say so.
 	evictAfterElection = 2 * api.TTLDefault
-
-	systemActor = "system"
 )
+
+// bySystem is the origin of what nobody asked for.
+var bySystem = fsm.By("system")
 
 // duties are what only the leader does, and what it knows that no other member does.
 type duties struct {
@@ -110,7 +111,7 @@ func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 		return err
 	}
 	if m.State().Cluster == "" {
-		if _, err := m.Propose(ctx, systemActor, m.foundingCommand()); err != nil {
+		if _, err := m.Propose(ctx, bySystem, m.foundingCommand()); err != nil {
 			return err
 		}
 		m.logger.Info("cluster founded", "cluster", m.State().Cluster)
@@ -125,7 +126,7 @@ func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 	}
 	for _, server := range servers {
 		if info, met := m.directory.Info(server.ID); met && !known[server.ID] {
-			if _, err := m.Propose(ctx, systemActor, fsm.Member{ID: server.ID, Name: info.Name}); err != nil {
+			if _, err := m.Propose(ctx, bySystem, fsm.Member{ID: server.ID, Name: info.Name}); err != nil {
 				return err
 			}
 		}
@@ -136,7 +137,16 @@ func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 func (m *Member) foundingCommand() fsm.Bootstrap {
 	settings := m.config.Settings
 	settings.HashKey = randomHex()
-	return fsm.Bootstrap{Cluster: api.ClusterID(randomHex()), Settings: settings}
+	return fsm.Bootstrap{Cluster: api.ClusterID(randomHex()), Settings: settings, Level: m.commonLevel()}
+}
+
+// commonLevel is the highest level that every member supports.
+func (m *Member) commonLevel() int {
+	level := fsm.LevelSupported
+	for _, member := range m.Members() {
+		level = min(level, member.Level)
+	}
+	return level
 }
 
 func randomHex() string {
@@ -182,7 +192,7 @@ func (m *Member) policy() planner.Policy {
 
 // proposeDuty proposes and leaves a failure to the next round, which sees what became of it.
 func (m *Member) proposeDuty(ctx context.Context, command fsm.Command) {
-	if _, err := m.Propose(ctx, systemActor, command); err != nil {
+	if _, err := m.Propose(ctx, bySystem, command); err != nil {
 		var problem *api.Problem
 		if !errors.As(err, &problem) || !problem.Retryable() {
 			m.logger.Warn("a duty was refused", "command", command, "error", err)

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/stead-io/stead/api"
@@ -16,6 +17,8 @@ type Result struct {
 	Node    *Node // of a registration
 	Created bool  // the registration listed a new node
 	Note    string
+	// Replayed: an earlier command with the same key had this result; nothing was done now.
+	Replayed bool
 }
 
 // Apply returns the state after one log entry. The error is ErrUnknownCommand or a damaged entry: the
@@ -25,18 +28,43 @@ func Apply(before *State, index uint64, entry []byte) (*State, Result, error) {
 	if err != nil {
 		return nil, Result{}, err
 	}
+	if level := levelSet(command); level > LevelSupported {
+		return nil, Result{}, fmt.Errorf("cannot follow to level %d: %w", level, ErrUnknownCommand)
+	}
 	d := newDraft(before, index, header)
-	problem := d.run(command)
+	earlier, problem := d.earlier()
+	if earlier != nil {
+		return d.finish(), *earlier, nil
+	}
+	if problem == nil {
+		problem = d.run(command)
+	}
 	if problem != nil {
 		d = newDraft(before, index, header)
-		d.result = Result{Problem: problem}
+		return d.finish(), Result{Problem: problem, Version: before.Version()}, nil
 	}
 	after := d.finish()
 	d.result.Version = after.Version()
+	d.remember()
 	return after, d.result, nil
 }
 
+// levelSet is the level that a command puts in force, 0 if it leaves it.
+func levelSet(command Command) int {
+	switch command := command.(type) {
+	case Bootstrap:
+		return command.Level
+	case Level:
+		return command.Level
+	default:
+		return 0
+	}
+}
+
 func (d *draft) run(command Command) *api.Problem {
+	if base := d.header.Base; base != 0 && base != d.state.lastID {
+		return d.state.movedOn(base)
+	}
 	if bootstrap, first := command.(Bootstrap); first {
 		return d.bootstrap(bootstrap)
 	}
@@ -95,7 +123,18 @@ func newDraft(before *State, index uint64, header Header) *draft {
 	d.state.Index = index
 	d.state.Clock = max(before.Clock, header.Time)
 	d.header.Time = d.state.Clock
+	d.forgetResults()
 	return d
+}
+
+// movedOn refuses a command that was made before the newest change.
+func (s *State) movedOn(base api.ChangeID) *api.Problem {
+	detail := "there was none"
+	if newest, problem := s.Change(s.lastID); problem == nil {
+		detail = newest.cause() + " by " + newest.Actor
+	}
+	return api.NewProblem(api.CodePrecondition, "the newest change is %d (%s), not %d", s.lastID, detail, base).
+		InField("If-Match").WithNext("look at what changed: stead ring diff c%d", base)
 }
 
 // setNode puts a node (nil: none) at an index.
@@ -149,7 +188,7 @@ func (d *draft) addChange(kind string, node api.NodeID, status api.ChangeStatus)
 	d.state.lastID++
 	change := &Change{
 		ID: d.state.lastID, Kind: kind, Node: node, Actor: d.header.Actor,
-		Time: d.header.Time, Status: status,
+		Time: d.header.Time, Status: status, Updated: d.state.updateIndex(),
 	}
 	if status == api.ChangePending {
 		d.state.pending = append(slices.Clone(d.state.pending), change.ID)
@@ -177,6 +216,14 @@ func (d *draft) supersedeHeld(node api.NodeID) {
 	}
 }
 
+// updateIndex dates what happens to a change, by the log. Members of level 1 do not know it.
+func (s *State) updateIndex() uint64 {
+	if s.Level < 2 {
+		return 0
+	}
+	return s.Index
+}
+
 func (d *draft) ownChangeList() {
 	if !d.ownChanges {
 		d.state.changes = slices.Clone(d.state.changes)
@@ -192,6 +239,7 @@ func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
 	d.ownChangeList()
 	place := id - d.state.OldestChange()
 	edited := *d.state.changes[place]
+	edited.Updated = d.state.updateIndex()
 	edit(&edited)
 	d.state.changes[place] = &edited
 }

@@ -18,6 +18,7 @@ func (d *draft) bootstrap(command Bootstrap) *api.Problem {
 	}
 	d.state.Cluster = command.Cluster
 	d.state.Settings = command.Settings
+	d.state.Level = max(d.state.Level, command.Level)
 	slots := 1 << command.Settings.SlotBits
 	d.state.slots = newSlotTable(slots)
 	d.state.want = newWantTable(slots, command.Settings.Replicas)
@@ -75,11 +76,8 @@ func (d *draft) settings(command Settings) *api.Problem {
 func (s *State) slotsAreHeld() bool { return len(s.SlotsHeld()) > 0 }
 
 func (d *draft) level(command Level) *api.Problem {
-	switch {
-	case command.Level < d.state.Level:
+	if command.Level < d.state.Level {
 		return api.NewProblem(api.CodeInvalid, "the level is %d and never falls", d.state.Level).InField("level")
-	case command.Level > LevelSupported:
-		return api.NewProblem(api.CodeUnsupported, "this version supports levels to %d", LevelSupported).InField("level")
 	}
 	d.state.Level = command.Level
 	return nil

@@ -30,7 +30,7 @@ const (
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
 // the one in force is never proposed; one of a type unknown here stops the process.
-const LevelSupported = 1
+const LevelSupported = 2
 
 // ErrUnknownCommand means that the log was written by a newer program: applying on would diverge.
 var ErrUnknownCommand = errors.New("the log holds a command this version does not know; run a newer one")
@@ -39,12 +39,34 @@ var ErrUnknownCommand = errors.New("the log holds a command this version does no
 type Header struct {
 	// Time is the proposer's clock in milliseconds since 1970. State.Clock never runs backwards.
 	Time int64 `json:"time"`
-	// Actor asked for the command: an operator, a node, or "system".
-	Actor string `json:"actor"`
+	Origin
 }
 
+// Origin says who asks for a command, and on what conditions.
+type Origin struct {
+	// Actor asked for the command: an operator, a node, or "system".
+	Actor string `json:"actor"`
+	// Key makes the command safe to repeat: the same key with the same Request (a digest) is carried
+	// out once, and answered alike ever after.
+	Key     string `json:"key,omitempty"`
+	Request string `json:"request,omitempty"`
+	// Base is the newest change that the command was made in sight of; a newer one refuses it. 0: any.
+	Base api.ChangeID `json:"base,omitempty"`
+}
+
+// By is the origin of a command without conditions.
+func By(actor string) Origin { return Origin{Actor: actor} }
+
 // At makes the header of a command.
-func At(now time.Time, actor string) Header { return Header{Time: now.UnixMilli(), Actor: actor} }
+func At(now time.Time, origin Origin) Header { return Header{Time: now.UnixMilli(), Origin: origin} }
+
+// LevelOf is the level that a cluster must have reached before the command may be proposed.
+func LevelOf(origin Origin, command Command) int {
+	if command.commandType() > TypeLevel || origin.Key != "" || origin.Base != 0 {
+		return 2
+	}
+	return 1
+}
 
 // Command is one of the types below.
 type Command interface {
@@ -55,6 +77,7 @@ type Command interface {
 type Bootstrap struct {
 	Cluster  api.ClusterID `json:"cluster"`
 	Settings api.Settings  `json:"settings"`
+	Level    int           `json:"level,omitempty"` // that all founders support; 0 is 1
 }
 
 // Member records that a control-plane member of that id took part: its name is taken from then on.

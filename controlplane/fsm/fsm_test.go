@@ -36,7 +36,7 @@ func newHistory(t testing.TB) *history {
 func (h *history) apply(command Command) Result {
 	h.t.Helper()
 	h.clock += 10
-	entry, err := Encode(Header{Time: h.clock, Actor: "test"}, command)
+	entry, err := Encode(Header{Time: h.clock, Origin: By("test")}, command)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestRefusals(t *testing.T) {
 	h.refuse(api.CodeInvalid, Settings{Keys: []string{"nonsense"}})
 	h.refuse(api.CodeConflict, Want{Base: 1})
 	h.refuse(api.CodeInvalid, Want{Base: h.state.Number, Want: []byte{0}})
-	h.refuse(api.CodeUnsupported, Level{Level: 99})
+	h.refuse(api.CodeInvalid, Level{Level: 0})
 	h.must(Remove{Node: "n1", Force: true})
 	if change, _ := h.state.Change(h.state.NewestChange()); !change.Lossy || change.LeavesState != 256 {
 		t.Fatalf("a forced removal is lossy, got %+v", change)

@@ -49,7 +49,7 @@ func TestGoldenLogEntries(t *testing.T) {
 		if !listed {
 			t.Fatalf("no golden command of type %d", kind)
 		}
-		header := Header{Time: 1_700_000_000_000, Actor: "alice@host"}
+		header := Header{Time: 1_700_000_000_000, Origin: By("alice@host")}
 		path := filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))
 		if *update {
 			entry, err := Encode(header, command)

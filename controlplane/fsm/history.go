@@ -29,6 +29,7 @@ type Change struct {
 	Lossy       bool
 	LeavesState int
 	Detail      string
+	Updated     uint64    `json:",omitempty"` // log index of the last thing that happened to it
 	want        wantTable // set once it is planned
 }
 
@@ -46,6 +47,7 @@ func (c *Change) Show() api.Change {
 		ID: c.ID, Kind: c.Kind, Node: c.Node, Cause: c.cause(), Actor: c.Actor,
 		Time: time.UnixMilli(c.Time).UTC(), First: c.First, Last: c.Last,
 		Status: c.Status, Progress: c.Progress, Lossy: c.Lossy, LeavesState: c.LeavesState, Detail: c.Detail,
+		Updated: c.Updated,
 	}
 	if c.Finished != 0 {
 		finished := time.UnixMilli(c.Finished).UTC()

@@ -16,6 +16,12 @@ func (doc *snapshotDocument) state() (*State, error) {
 		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members,
 		lastID: doc.LastChange, pending: doc.Pending,
 	}
+	for _, result := range doc.Results {
+		if result == nil {
+			return nil, errors.New("an empty result")
+		}
+		state.results = state.results.push(result)
+	}
 	if doc.Cluster == "" {
 		return state, nil
 	}

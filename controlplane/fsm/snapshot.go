@@ -44,6 +44,7 @@ type snapshotDocument struct {
 	Pending    []api.ChangeID    `json:"pending"`
 	Changes    []changeDocument  `json:"changes"`
 	Versions   []versionDocument `json:"versions"`
+	Results    []*keyedResult    `json:"results,omitempty"`
 }
 
 // wantDocument names the chunks of a want table by their place in Chunks.
@@ -86,6 +87,7 @@ func (s *State) document() *snapshotDocument {
 		Cluster: s.Cluster, Generation: s.Generation, Number: s.Number, Index: s.Index,
 		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
+		Results: s.results.items,
 	}
 	for i := range s.slots.count() {
 		doc.Slots = append(doc.Slots, s.slots.at(ring.Slot(i)))

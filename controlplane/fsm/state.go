@@ -30,7 +30,8 @@ type State struct {
 	lastID   api.ChangeID
 	pending  []api.ChangeID // recorded, not planned yet
 	versions tail[*versionRecord]
-	history  int // bytes that versions hold on to
+	results  tail[*keyedResult] // of commands with an idempotency key, oldest first
+	history  int                // bytes that versions hold on to
 }
 
 // Node is a registered node.

@@ -53,12 +53,15 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 	if problem := checkFixed(patch, s.control.State().Settings); problem != nil {
 		return problem
 	}
+	if patch.Level != nil && (patch.Keys != nil || patch.NoKey != nil) {
+		return api.NewProblem(api.CodeInvalid, "raise the level by itself, without other settings").InField("level")
+	}
 	answer := api.Changed{Version: s.control.State().Version(), Note: "nothing to change"}
 	if patch.Level != nil {
 		if problem := s.checkLevel(*patch.Level); problem != nil {
 			return problem
 		}
-		result, err := s.control.Propose(r.Context(), actor(r), fsm.Level{Level: *patch.Level})
+		result, err := s.propose(w, r, fsm.Level{Level: *patch.Level})
 		if err != nil {
 			return err
 		}
@@ -69,7 +72,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if patch.NoKey != nil {
 			command.NoKey = *patch.NoKey
 		}
-		result, err := s.control.Propose(r.Context(), actor(r), command)
+		result, err := s.propose(w, r, command)
 		if err != nil {
 			return err
 		}

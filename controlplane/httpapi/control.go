@@ -15,7 +15,7 @@ type Control interface {
 	Changed() <-chan struct{}
 
 	// Propose replicates a command. On a member that does not lead it fails with no_leader.
-	Propose(ctx context.Context, actor string, command fsm.Command) (fsm.Result, error)
+	Propose(ctx context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error)
 	// Linearize waits until State holds all that was committed before the call; leader only.
 	Linearize(ctx context.Context) error
 

@@ -21,15 +21,9 @@ func decodeStrict(r *http.Request, target any) *api.Problem { return decode(r, t
 func decodeLenient(r *http.Request, target any) *api.Problem { return decode(r, target, false) }
 
 func decode(r *http.Request, target any, strict bool) *api.Problem {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", tooLarge.Limit)
-	case err != nil:
-		return api.NewProblem(api.CodeInvalid, "the body ended early")
-	case len(bytes.TrimSpace(body)) == 0:
-		return nil
+	body, problem := wholeBody(r)
+	if problem != nil || len(bytes.TrimSpace(body)) == 0 {
+		return problem
 	}
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	if strict {

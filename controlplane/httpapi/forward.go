@@ -25,13 +25,9 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 	if !known || r.Header.Get(api.HeaderForwarded) != "" {
 		return api.NewProblem(api.CodeNoLeader, "member %s knows no leader now", f.control.ID())
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", tooLarge.Limit)
-		}
-		return api.NewProblem(api.CodeInvalid, "the body ended early")
+	body, problem := wholeBody(r)
+	if problem != nil {
+		return problem
 	}
 	ctx, stop := f.whileLeading(r.Context())
 	defer stop()

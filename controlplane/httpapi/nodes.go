@@ -31,7 +31,7 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 	if r.Header.Get(api.HeaderActor) == "" {
 		by = "node " + string(asked.ID)
 	}
-	result, err := s.control.Propose(r.Context(), by, fsm.Register{Registration: asked})
+	result, err := s.proposeFor(w, r, by, fsm.Register{Registration: asked})
 	if err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.
 	} else if problem := decodeStrict(r, &struct{}{}); problem != nil {
 		return problem
 	}
-	result, err := s.control.Propose(r.Context(), actor(r), command)
+	result, err := s.propose(w, r, command)
 	if err != nil {
 		return err
 	}

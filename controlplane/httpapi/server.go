@@ -204,6 +204,10 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
 		return api.NewProblem(api.CodeNoLeader, "this member knows no cluster yet: it is not founded, or its log was not caught up with")
 	}
+	r, problem := withConditions(r)
+	if problem != nil {
+		return problem
+	}
 	if consistency == "linearizable" && r.Method == http.MethodGet {
 		if err := s.control.Linearize(r.Context()); err != nil {
 			return err

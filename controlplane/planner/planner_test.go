@@ -33,7 +33,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) apply(command fsm.Command) fsm.Result {
 	w.t.Helper()
 	w.now = w.now.Add(time.Millisecond)
-	entry, err := fsm.Encode(fsm.At(w.now, "test"), command)
+	entry, err := fsm.Encode(fsm.At(w.now, fsm.By("test")), command)
 	if err != nil {
 		w.t.Fatal(err)
 	}
