@@ -161,6 +161,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 	f("GET", "/v1/ring/locate", ``, 400, api.CodeInvalid, "key")
 	f("GET", "/v1/ring/locate?key_hex=zz", ``, 400, api.CodeInvalid, "key_hex")
 	f("GET", "/v1/ring/locate?key="+strings.Repeat("k", 1025), ``, 400, api.CodeBadKey, "key")
+	f("GET", "/v1/ring/locate?key="+strings.Repeat("k", 64<<10), ``, 400, api.CodeBadKey, "key")
 	f("GET", "/v1/nodes?consistency=eventual", ``, 400, api.CodeInvalid, "consistency")
 	f("PATCH", "/v1/cluster", `{"slot_bits":9}`, 409, api.CodeSettingFixed, "slot_bits")
 	f("PATCH", "/v1/cluster", `{"service":"x"}`, 409, api.CodeSettingFixed, "service")

@@ -220,7 +220,7 @@ func founding(members []api.MemberID) raft.Configuration {
 func (r *Replica) Propose(entry []byte) (result any, err error) {
 	future := r.raft.Apply(entry, enqueueTimeout)
 	if err := future.Error(); err != nil {
-		return nil, translate(err)
+		return nil, translateWrite(err)
 	}
 	return future.Response(), nil
 }
@@ -249,6 +249,16 @@ func (r *Replica) Linearize(ctx context.Context, wait func(ctx context.Context, 
 		return ErrNotLeader
 	}
 	return wait(ctx, index)
+}
+
+// translateWrite is translate for a proposal. A log that cannot be written, for a full disk perhaps, may
+// hold the entry all the same when it is read again.
+func translateWrite(err error) error {
+	known := translate(err)
+	if errors.Is(known, ErrNotLeader) || errors.Is(known, ErrAmbiguous) || errors.Is(known, ErrClosed) {
+		return known
+	}
+	return ErrAmbiguous
 }
 
 func translate(err error) error {

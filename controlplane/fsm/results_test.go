@@ -133,3 +133,27 @@ func TestLevels(t *testing.T) {
 		t.Error("went on past a level it does not support")
 	}
 }
+
+// TestClockJumps: the state's clock never runs backwards, whatever the clocks of successive leaders say,
+// and nothing but keyed results goes by it.
+func TestClockJumps(t *testing.T) {
+	h := newHistory(t)
+	h.must(Register{node("n1", 1)})
+	year := (365 * 24 * time.Hour).Milliseconds()
+	for _, jump := range []int64{-year, +year, -2 * year, 0} {
+		before := h.state
+		h.clock += jump
+		weight := int(2 + before.Index%7)
+		h.must(Patch{Node: "n1", Patch: api.NodePatch{Weight: &weight}})
+		if h.state.Clock < before.Clock {
+			t.Fatalf("a jump of %d ms took the clock from %d to %d", jump, before.Clock, h.state.Clock)
+		}
+		newest, _ := h.state.Change(h.state.NewestChange())
+		if newest.Time < before.Clock {
+			t.Fatalf("change %d happened before the one it follows", newest.ID)
+		}
+	}
+	if len(h.state.Nodes()) != 1 {
+		t.Fatal("a node went with the time")
+	}
+}

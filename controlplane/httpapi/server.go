@@ -19,7 +19,7 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	idleTimeout       = 2 * time.Minute
-	headerMax         = 64 << 10
+	headerMax         = 256 << 10 // a key of any length is refused by name, not by the server
 	bodyMax           = 1 << 20
 )
 

@@ -20,6 +20,7 @@ type Options struct {
 	Members, Proxies, Nodes int
 	ControlArgs             []string // added to each member's flags
 	NodeArgs                []string // added to each node's flags
+	MemberDisk              string   // size of each member's own disk, such as 16m; "": one for all
 }
 
 // Cluster is a running cluster. Processes are addressed by their place, from 0.
@@ -44,6 +45,9 @@ func Start(t testing.TB, options Options) *Cluster {
 		c.APIs = append(c.APIs, FreeAddress(t))
 	}
 	for i := range options.Members {
+		if options.MemberDisk != "" {
+			SmallDisk(t, c.MemberDir(i), options.MemberDisk)
+		}
 		c.Members = append(c.Members, Run(t, fmt.Sprintf("c%d", i+1), c.binary, c.memberArgs(i)...))
 	}
 	c.Connect()
@@ -66,9 +70,11 @@ func Start(t testing.TB, options Options) *Cluster {
 	return c
 }
 
+// MemberDir is a member's data folder.
+func (c *Cluster) MemberDir(i int) string { return filepath.Join(c.dir, fmt.Sprintf("c%d", i+1)) }
+
 func (c *Cluster) memberArgs(i int) []string {
-	name := fmt.Sprintf("c%d", i+1)
-	args := []string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
+	args := []string{"control", "--name", fmt.Sprintf("c%d", i+1), "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
 	return append(args, c.options.ControlArgs...)
