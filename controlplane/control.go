@@ -190,6 +190,9 @@ func (m *Member) ProxyBeat(id api.ProxyID, beat api.ProxyBeat, now time.Time) *a
 	if !listed {
 		return api.NewProblem(api.CodeOverloaded, "%d proxies are listed already", liveness.ProxiesMax)
 	}
+	if beat.Leaving {
+		m.duties.lookNow()
+	}
 	return nil
 }
 

@@ -39,6 +39,7 @@ type Member struct {
 	lock      *durable.Lock
 	directory *peers.Directory
 	machine   *machine
+	roster    *rosterBoard
 	server    *httpapi.Server
 	http      *http.Client
 
@@ -101,7 +102,7 @@ func (m *Member) open() error {
 	if m.raftListener, err = m.config.Security.Listen(m.config.RaftListen); err != nil {
 		return err
 	}
-	m.machine = newMachine(m.fail)
+	m.machine, m.roster = newMachine(m.fail), newRosterBoard()
 	m.http = &http.Client{
 		Timeout:   memberTimeout,
 		Transport: &http.Transport{DialContext: m.config.Security.DialNetwork, MaxIdleConnsPerHost: idleConnections},
@@ -143,6 +144,7 @@ func (m *Member) run(hasState bool) {
 	}
 	m.all.Go(func() { exchange.Run(ctx) })
 	m.all.Go(func() { m.server.Run(ctx) })
+	m.all.Go(func() { m.server.FollowRoster(ctx) })
 	m.all.Go(func() {
 		if err := m.server.HTTP().Serve(m.apiListener); !errors.Is(err, http.ErrServerClosed) {
 			m.fail(fmt.Errorf("cannot serve the control API: %w", err))

@@ -73,7 +73,9 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	}
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
 	probes := newProbes(m.config.Security, m.probed)
-	m.duties.begin(time.Now())
+	term := replica.Term()
+	m.duties.begin(m.knownProxies(), time.Now())
+	defer m.roster.wake()
 	defer m.duties.end()
 	defer probes.stop()
 	tick := time.NewTicker(dutyEvery)
@@ -95,6 +97,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		}
 		lastLook = now
 		m.lastLed.Store(now.UnixNano())
+		m.publishRoster(term, now)
 		m.doDuties(ctx, now)
 		probes.follow(ctx, m.State().Nodes())
 		if now.Sub(lastForget) > forgetEvery {
@@ -200,10 +203,12 @@ func (m *Member) proposeDuty(ctx context.Context, command fsm.Command) {
 	}
 }
 
-func (d *duties) begin(now time.Time) {
+// begin starts with the proxies that the leader before knew.
+func (d *duties) begin(proxies []api.RosterItem, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tracker, d.fleet, d.elected = liveness.NewTracker(now), liveness.NewFleet(), now
+	d.fleet.Inherit(proxies, now)
 	d.seen = make(map[api.ChangeID]time.Time)
 }
 
@@ -212,6 +217,7 @@ func (d *duties) beginAgain(now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tracker.Restart(now)
+	d.fleet.Restart(now)
 	d.elected = now
 }
 

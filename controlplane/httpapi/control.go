@@ -35,6 +35,12 @@ type Control interface {
 	LastHeard(id api.NodeID, now time.Time) (ago time.Duration, load *api.Load, known bool)
 	Proxies(now time.Time) []api.Proxy
 
+	// Roster is the newest roster known here, nil before the first; RosterChanged is closed when it no
+	// longer is. AdoptRoster takes the leader's over.
+	Roster() *api.Roster
+	RosterChanged() <-chan struct{}
+	AdoptRoster(roster api.Roster)
+
 	// CheckNode refuses what this member's own flags forbid: addresses outside the allow-list.
 	CheckNode(registration api.Registration) *api.Problem
 

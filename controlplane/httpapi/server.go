@@ -107,6 +107,7 @@ func (s *Server) routes() []route {
 
 		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
 		{"GET", "/v1/proxies", leader, s.listProxies},
+		{"GET", "/v1/roster", leader, s.pollRoster},
 
 		{"GET", "/v1/cluster", readable, s.showCluster},
 		{"PATCH", "/v1/cluster", leader, s.setCluster},

@@ -17,11 +17,15 @@ const (
 // Fleet remembers the proxies that beat. It is not safe for concurrent use.
 type Fleet struct {
 	proxies map[api.ProxyID]*proxyRecord
+	moved   bool // one came, went or has another address since News was asked
 }
 
 type proxyRecord struct {
 	beat  api.ProxyBeat
 	heard time.Time
+	// inherited: known from the leader before, not heard by this one.
+	inherited bool
+	told      string // its status when News was last asked
 }
 
 // NewFleet begins empty; the proxies fill it within a beat.
@@ -29,10 +33,16 @@ func NewFleet() *Fleet { return &Fleet{proxies: make(map[api.ProxyID]*proxyRecor
 
 // Heard notes a beat; false: the list is full.
 func (f *Fleet) Heard(id api.ProxyID, beat api.ProxyBeat, now time.Time) bool {
-	if _, known := f.proxies[id]; !known && len(f.proxies) >= ProxiesMax {
+	record, known := f.proxies[id]
+	if !known && len(f.proxies) >= ProxiesMax {
 		return false
 	}
-	f.proxies[id] = &proxyRecord{beat: beat, heard: now}
+	if !known {
+		record = &proxyRecord{}
+		f.proxies[id] = record
+	}
+	f.moved = f.moved || record.beat.Address != beat.Address
+	record.beat, record.heard, record.inherited = beat, now, false
 	return true
 }
 
@@ -41,14 +51,18 @@ func (f *Fleet) Forget(now time.Time) {
 	for id, proxy := range f.proxies {
 		if now.Sub(proxy.heard) > ProxyForgottenAfter {
 			delete(f.proxies, id)
+			f.moved = true
 		}
 	}
 }
 
-// List shows the fleet by id, beside the ring version that stands.
+// List shows the proxies heard by id, beside the ring version that stands.
 func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
 	list := make([]api.Proxy, 0, len(f.proxies))
 	for id, proxy := range f.proxies {
+		if proxy.inherited {
+			continue // what it routes by is not known
+		}
 		shown := api.Proxy{
 			ID: id, Address: proxy.beat.Address, Admin: proxy.beat.Admin,
 			Version: proxy.beat.Version, Nack: proxy.beat.Nack,
@@ -66,10 +80,10 @@ func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
 func (p *proxyRecord) status(now time.Time) string {
 	switch {
 	case now.Sub(p.heard) > api.ProxyDownAfter:
-		return "down"
+		return api.ProxyDown
 	case p.beat.Leaving:
-		return "draining"
+		return api.ProxyDraining
 	default:
-		return "up"
+		return api.ProxyUp
 	}
 }

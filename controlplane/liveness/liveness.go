@@ -4,7 +4,8 @@
 // the transitions it finds become commands. It owns no ownership decision: that a node is down never
 // moves a slot by itself, the planner does that.
 //
-// Its invariant: no node is found silent before it had its whole ttl to beat to this very leader.
+// Its invariant: no node is found silent before it had its whole ttl to beat to this very leader, and no
+// proxy that an earlier leader heard before it had twice the time.
 package liveness
 
 import (
