@@ -186,7 +186,8 @@ type PeerInfo struct {
 	Name     string    `json:"name"`
 	API      string    `json:"api"`
 	Raft     string    `json:"raft"`
-	Boot     uint64    `json:"boot"` // starts of this member; the higher one knows the newer address
+	DNS      string    `json:"dns,omitempty"` // host at which it answers DNS, if it does
+	Boot     uint64    `json:"boot"`          // starts of this member; the higher one knows the newer address
 	Cluster  ClusterID `json:"cluster,omitempty"`
 	HasState bool      `json:"has_state"` // it has a Raft log; it must not bootstrap
 	// Members lists the ids of its Raft configuration, if it has one.

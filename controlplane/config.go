@@ -10,6 +10,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/controlplane/dns"
 )
 
 // Defaults of a member.
@@ -53,7 +54,9 @@ type Config struct {
 	// EvictShare of the nodes, at least one, may lose their slots for being down within EvictWindow.
 	EvictShare  float64
 	EvictWindow time.Duration
-	Logger      *slog.Logger
+	// DNS says whether and how this member answers DNS for the proxies.
+	DNS    dns.Settings
+	Logger *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -67,6 +70,7 @@ func NewConfig() Config {
 		},
 		PlanDelay:  PlanDelayDefault,
 		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
+		DNS:    dns.NewSettings(),
 		Logger: slog.Default(),
 	}
 }
@@ -98,6 +102,9 @@ func (c Config) Validate() error {
 	}
 	if !(c.EvictShare >= 0 && c.EvictShare <= 1) || c.EvictWindow <= 0 || c.PlanDelay < 0 {
 		return errors.New("the evict share is between 0 and 1, its window positive, the plan delay not negative")
+	}
+	if err := c.DNS.Validate(); err != nil {
+		return err
 	}
 	founding := c.Settings
 	founding.HashKey = "00000000000000000000000000000000"

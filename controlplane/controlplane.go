@@ -17,6 +17,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/durable"
 	"github.com/stead-io/stead/controlplane/consensus"
+	"github.com/stead-io/stead/controlplane/dns"
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/controlplane/httpapi"
 	"github.com/stead-io/stead/controlplane/peers"
@@ -41,6 +42,7 @@ type Member struct {
 	machine   *machine
 	roster    *rosterBoard
 	server    *httpapi.Server
+	dns       *dns.Server // nil: this member answers none
 	http      *http.Client
 
 	apiListener  net.Listener
@@ -109,8 +111,11 @@ func (m *Member) open() error {
 		// Members are asked where they are; nobody may send the question elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+	if err := m.openDNS(); err != nil {
+		return err
+	}
 	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState), m.describe)
-	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Logger: m.logger})
+	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger})
 	m.run(hasState)
 	return nil
 }
@@ -145,6 +150,9 @@ func (m *Member) run(hasState bool) {
 	m.all.Go(func() { exchange.Run(ctx) })
 	m.all.Go(func() { m.server.Run(ctx) })
 	m.all.Go(func() { m.server.FollowRoster(ctx) })
+	if m.dns != nil {
+		m.all.Go(func() { m.dns.Run(ctx) })
+	}
 	m.all.Go(func() {
 		if err := m.server.HTTP().Serve(m.apiListener); !errors.Is(err, http.ErrServerClosed) {
 			m.fail(fmt.Errorf("cannot serve the control API: %w", err))
@@ -158,6 +166,7 @@ func (m *Member) selfInfo(hasState bool) api.PeerInfo {
 		ID: m.identity.ID(), Name: m.config.Name, Boot: m.identity.Boot,
 		API:      "http://" + firstOf(m.config.Advertise, m.APIAddr()),
 		Raft:     firstOf(m.config.RaftAdvertise, m.RaftAddr()),
+		DNS:      m.dnsHost(),
 		HasState: hasState, Expect: m.config.Expect, Level: fsm.LevelSupported,
 		Bootstrap: fingerprint(m.config.Settings),
 	}
@@ -294,5 +303,8 @@ func (m *Member) closeListeners() {
 		if listener != nil {
 			_ = listener.Close() // the servers on them have closed them already, mostly
 		}
+	}
+	if m.dns != nil {
+		m.dns.Close()
 	}
 }

@@ -35,6 +35,22 @@ func (s Security) Listen(address string) (net.Listener, error) {
 	return listener, nil
 }
 
+// ListenPacket opens a UDP socket on host:port, by the same rule as Listen.
+func (s Security) ListenPacket(address string) (*net.UDPConn, error) {
+	if err := s.Check(address); err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	local, err := net.ResolveUDPAddr("udp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	conn, err := net.ListenUDP("udp", local)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	return conn, nil
+}
+
 // Check reports whether the address may be listened on: every IP its host stands for must be a
 // loopback one unless Insecure.
 func (s Security) Check(address string) error {

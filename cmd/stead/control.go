@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane"
+	"github.com/stead-io/stead/controlplane/dns"
 )
 
 type controlFlags struct {
@@ -16,6 +18,8 @@ type controlFlags struct {
 	nodeCIDRs []string
 	state     string
 	noKey     string
+	dnsMode   string
+	dnsOpen   bool
 	slots     slotsFlag
 }
 
@@ -65,8 +69,19 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.Float64Var(&config.EvictShare, "evict-share", config.EvictShare, "share of the nodes that may lose their slots within --evict-window")
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
+	f.addDNS(command)
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
+}
+
+func (f *controlFlags) addDNS(command *cobra.Command) {
+	flags, config := command.Flags(), &f.config.DNS
+	flags.StringVar(&config.Listen, "dns-listen", config.Listen, "`address` to answer DNS for the proxies on, UDP and TCP; without it, none")
+	flags.StringVar(&config.Zone, "dns-zone", config.Zone, "`name` the proxies are found under")
+	flags.StringVar(&f.dnsMode, "dns-mode", string(config.Mode), "which proxies DNS answers: healthy or all")
+	flags.DurationVar(&config.TTL, "dns-ttl", config.TTL, "time resolvers may keep an answer")
+	flags.BoolVar(&f.dnsOpen, "insecure-dns", false, "answer DNS, and only DNS, beyond loopback")
+	completeWords(command, "dns-mode", string(dns.ModeHealthy), string(dns.ModeAll))
 }
 
 // complete turns what the flags say into the config.
@@ -76,6 +91,8 @@ func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Con
 	config.Settings.NoKey = api.NoKey(f.noKey)
 	config.Settings.SlotBits = f.slots.bits
 	config.Security = f.security()
+	config.DNS.Mode = dns.Mode(f.dnsMode)
+	config.DNS.Security = transport.Security{Insecure: f.insecure || f.dnsOpen}
 	for _, text := range f.nodeCIDRs {
 		network, err := netip.ParsePrefix(text)
 		if err != nil {

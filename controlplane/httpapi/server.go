@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
@@ -27,8 +28,10 @@ const (
 type Config struct {
 	Control Control
 	// HTTP reaches the leader for forwarded requests.
-	HTTP   *http.Client
-	Logger *slog.Logger
+	HTTP *http.Client
+	// Collectors are metrics of the member's other parts.
+	Collectors []prometheus.Collector
+	Logger     *slog.Logger
 }
 
 // Server answers the control API.
@@ -50,6 +53,7 @@ func New(config Config) *Server {
 		metrics: newMetrics(config.Control),
 		logger:  config.Logger,
 	}
+	s.metrics.registry.MustRegister(config.Collectors...)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -132,6 +133,11 @@ func validatePeer(info api.PeerInfo) error {
 	}
 	if err := api.ValidateAddress(info.Raft); err != nil {
 		return err
+	}
+	if info.DNS != "" {
+		if err := api.ValidateAddress(net.JoinHostPort(info.DNS, "53")); err != nil {
+			return err
+		}
 	}
 	return api.ValidateAddress(strings.TrimPrefix(strings.TrimPrefix(info.API, "http://"), "https://"))
 }
