@@ -46,6 +46,8 @@ func (p *Proxy) beatLeaving(ctx context.Context) {
 }
 
 func (p *Proxy) beatOnce(ctx context.Context) error {
+	p.beating.Lock()
+	defer p.beating.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	beat := api.ProxyBeat{

@@ -78,6 +78,9 @@ type Config struct {
 	UpstreamIdleMax int
 	// FirstWait bounds how long Open waits for the control plane's ring.
 	FirstWait time.Duration
+	// DrainDelay is how long the proxy goes on serving after it said that it leaves. Where clients come by
+	// DNS it should be twice the TTL: until then some still ask for this proxy. 0: none come late.
+	DrainDelay time.Duration
 	// Logger hears what a person should know. Nil: nobody does.
 	Logger *slog.Logger
 }
@@ -118,6 +121,9 @@ func (c Config) Validate() error {
 	}
 	if c.HeadMax < headMaxLeast {
 		return fmt.Errorf("a head of at most %d octets is too short, %d are the least", c.HeadMax, headMaxLeast)
+	}
+	if c.DrainDelay < 0 {
+		return fmt.Errorf("the drain delay must not be negative, as %v is", c.DrainDelay)
 	}
 	if c.BodyMax < 0 || c.Connections < 1 || c.UpstreamIdleMax < 0 {
 		return errors.New("the limits of body, connections and idle connections must not be negative")

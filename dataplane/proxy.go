@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
@@ -50,6 +51,7 @@ type Proxy struct {
 	tasks                 sync.WaitGroup // admin port and beats
 	stopBeats             context.CancelFunc
 
+	beating   sync.Mutex // held over a beat: one that is under way must not undo the last one
 	leaving   atomic.Bool
 	forced    chan struct{} // closed when those under way are given up
 	forceOnce sync.Once
@@ -168,8 +170,8 @@ func (p *Proxy) fail(err error) {
 	}
 }
 
-// Close drains the proxy: it says that it leaves, stops listening, finishes the requests under way
-// until the context ends, and gives up those that are left.
+// Close drains the proxy: it says that it leaves, serves on for DrainDelay, stops listening, finishes the
+// requests under way until the context ends, and gives up those that are left.
 func (p *Proxy) Close(ctx context.Context) error {
 	p.closeOnce.Do(func() {
 		p.closeErr = p.close(ctx)
@@ -185,6 +187,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 func (p *Proxy) close(ctx context.Context) error {
 	p.leaving.Store(true)
 	p.beatLeaving(ctx)
+	p.serveOn(ctx)
 	stop := context.AfterFunc(ctx, p.force)
 	err := p.server.Drain(ctx)
 	stop()
@@ -200,6 +203,21 @@ func (p *Proxy) close(ctx context.Context) error {
 		return fmt.Errorf("cannot drain proxy: %w", err)
 	}
 	return nil
+}
+
+// serveOn serves as before, for those who were told of this proxy and are yet to learn that it leaves.
+func (p *Proxy) serveOn(ctx context.Context) {
+	if p.config.DrainDelay <= 0 || p.Err() != nil {
+		return
+	}
+	p.logger.Info("leaving; still serving those who were sent here", "for", p.config.DrainDelay)
+	delay := time.NewTimer(p.config.DrainDelay)
+	defer delay.Stop()
+	select {
+	case <-delay.C:
+	case <-p.done: // it failed meanwhile
+	case <-ctx.Done():
+	}
 }
 
 // force gives up what is under way.

@@ -196,6 +196,30 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainDelay: a proxy that has said that it leaves serves new clients for a while, then stops; the end
+// of the context cuts the while short.
+func TestDrainDelay(t *testing.T) {
+	node := startNode(t, answer(okAnswer))
+	const delay = 300 * time.Millisecond
+	proxy, fake := start(t, ringOf(t, 1, 1, up("n1", node.address())), func(c *Config) { c.DrainDelay = delay })
+	begun := time.Now()
+	closed := make(chan error, 1)
+	go func() { closed <- proxy.Close(context.Background()) }()
+	fake.awaitBeat(t, func(beat api.ProxyBeat) bool { return beat.Leaving })
+	served(t, proxy, getA, "ok")
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took < delay {
+		t.Errorf("stopped after %v", took)
+	}
+
+	hurried, _ := start(t, ringOf(t, 1, 1), func(c *Config) { c.DrainDelay = time.Hour })
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	_ = hurried.Close(ctx) // the admin port may say that it was hurried
+}
+
 // TestForcedDrain: what does not finish in time is given up.
 func TestForcedDrain(t *testing.T) {
 	node := startNode(t, func(net.Conn, int, received) bool { return true }) // silence

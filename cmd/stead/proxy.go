@@ -47,6 +47,7 @@ func (f *proxyFlags) add(command *cobra.Command) {
 	flags.DurationVar(&config.Deadline, "deadline", config.Deadline, "time a node has for the first octet of its answer")
 	flags.DurationVar(&config.StreamTimeout, "stream-timeout", config.StreamTimeout, "time a body may stand still")
 	flags.DurationVar(&config.IdleTimeout, "idle-timeout", config.IdleTimeout, "time a client may be silent between requests")
+	flags.DurationVar(&config.DrainDelay, "drain-delay", config.DrainDelay, "time to serve on after leaving DNS; twice its ttl where clients come by it")
 	flags.Int64Var(&config.BodyMax, "body-max", config.BodyMax, "octets of the longest body that is passed on")
 	flags.IntVar(&config.Connections, "connections", config.Connections, "clients that are served at a time")
 }
@@ -56,6 +57,9 @@ func (f *proxyFlags) complete(command *cobra.Command) (config dataplane.Config, 
 	config.ID = api.ProxyID(f.id)
 	config.Security = f.security()
 	config.SecurityClients = transport.Security{Insecure: f.insecure || f.insecureClients}
+	if config.DrainDelay >= f.stopTimeout {
+		return config, usage("--drain-delay %v leaves nothing of --stop-timeout %v to finish requests in", config.DrainDelay, f.stopTimeout)
+	}
 	config.Logger, err = f.logger(command)
 	return config, err
 }
