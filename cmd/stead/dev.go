@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/stead-io/stead/cmd/stead/dev"
+	"github.com/stead-io/stead/controlplane/dns"
 )
 
 // Choices of --ports.
@@ -107,6 +110,22 @@ func announce(command *cobra.Command, summary dev.Summary, asJSON bool, program 
 	return err
 }
 
+// digLine asks a member for the proxies: their addresses, or where they share one, their ports.
+func digLine(summary dev.Summary) string {
+	host, port, _ := net.SplitHostPort(summary.Control[0].DNS)
+	hosts := map[string]bool{}
+	for _, proxy := range summary.Proxies {
+		if at, err := url.Parse(proxy.URL); err == nil {
+			hosts[at.Hostname()] = true
+		}
+	}
+	kind := "A"
+	if len(hosts) < len(summary.Proxies) {
+		kind = "SRV"
+	}
+	return fmt.Sprintf("dig @%s -p %s %s %s +short", host, port, strings.TrimSuffix(dns.ZoneDefault, "."), kind)
+}
+
 func devTable(summary dev.Summary) *table {
 	t := &table{header: []string{"ROLE", "ID", "ADDRESS", "PID"}}
 	for _, member := range summary.Control {
@@ -133,6 +152,9 @@ func devHints(summary dev.Summary, program string) []string {
 	var members []string
 	for _, member := range summary.Control {
 		members = append(members, strings.TrimPrefix(member.API, "http://"))
+	}
+	if len(summary.Proxies) > 0 {
+		hints = append(hints, digLine(summary))
 	}
 	return append(hints, "export STEAD_CONTROL="+strings.Join(members, ","), program+" nodes")
 }

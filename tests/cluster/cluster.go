@@ -21,6 +21,8 @@ type Options struct {
 	ControlArgs             []string // added to each member's flags
 	NodeArgs                []string // added to each node's flags
 	MemberDisk              string   // size of each member's own disk, such as 16m; "": one for all
+	// DNS has every member answer it, and gives each proxy an address of its own: 127.0.0.11, .12 …
+	DNS bool
 }
 
 // Cluster is a running cluster. Processes are addressed by their place, from 0.
@@ -32,6 +34,7 @@ type Cluster struct {
 
 	Members, Proxies, Nodes []*Process
 	APIs                    []string // of the members, host:port
+	DNSAddrs                []string // of the members, host:port, with Options.DNS
 	ProxyAddrs, AdminAddrs  []string
 	NodeAddrs               []string
 	Client                  *client.Client
@@ -43,6 +46,9 @@ func Start(t testing.TB, options Options) *Cluster {
 	c := &Cluster{t: t, dir: t.TempDir(), binary: Binary(t), options: options}
 	for range options.Members {
 		c.APIs = append(c.APIs, FreeAddress(t))
+		if options.DNS {
+			c.DNSAddrs = append(c.DNSAddrs, FreeAddress(t))
+		}
 	}
 	for i := range options.Members {
 		if options.MemberDisk != "" {
@@ -77,6 +83,9 @@ func (c *Cluster) memberArgs(i int) []string {
 	args := []string{"control", "--name", fmt.Sprintf("c%d", i+1), "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
+	if c.options.DNS {
+		args = append(args, "--dns-listen", c.DNSAddrs[i])
+	}
 	return append(args, c.options.ControlArgs...)
 }
 
@@ -121,7 +130,11 @@ func (c *Cluster) AddNode(extra ...string) *Process {
 func (c *Cluster) AddProxy(extra ...string) *Process {
 	c.t.Helper()
 	i := len(c.Proxies)
-	c.ProxyAddrs, c.AdminAddrs = append(c.ProxyAddrs, FreeAddress(c.t)), append(c.AdminAddrs, FreeAddress(c.t))
+	host := "127.0.0.1"
+	if c.options.DNS {
+		host = fmt.Sprintf("127.0.0.%d", 11+i)
+	}
+	c.ProxyAddrs, c.AdminAddrs = append(c.ProxyAddrs, FreeAddressOn(c.t, host)), append(c.AdminAddrs, FreeAddress(c.t))
 	proxy := Run(c.t, fmt.Sprintf("p%d", i+1), c.binary, append(c.ProxyArgs(i), extra...)...)
 	c.Proxies = append(c.Proxies, proxy)
 	return proxy

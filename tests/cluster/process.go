@@ -72,7 +72,13 @@ func root() string {
 // FreeAddress is a loopback address that nobody listens on now.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return FreeAddressOn(t, "127.0.0.1")
+}
+
+// FreeAddressOn is a host:port of that host that nobody listens on now.
+func FreeAddressOn(t testing.TB, host string) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -89,6 +89,14 @@ func TestDev(t *testing.T) {
 		within(t, "stead dev ready", time.Since(start), 10*time.Second)
 		tried := 0
 		for _, line := range printed {
+			if strings.HasPrefix(line, "dig ") {
+				output, err := exec.Command("sh", "-c", line).CombinedOutput()
+				if got := strings.Fields(string(output)); err != nil || len(got) != 2 {
+					t.Errorf("%s: %v, printed %q", line, err, got)
+				}
+				tried++
+				continue
+			}
 			if !strings.HasPrefix(line, "curl ") {
 				continue
 			}
@@ -99,8 +107,8 @@ func TestDev(t *testing.T) {
 				t.Errorf("%s: %v", line, err)
 			}
 		}
-		if tried < 2 {
-			t.Errorf("only %d curl lines in %q", tried, printed)
+		if tried < 3 {
+			t.Errorf("only %d curl and dig lines in %q", tried, printed)
 		}
 	})
 }

@@ -18,9 +18,9 @@ func TestReadme(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 3})
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 3, DNS: true})
 	ports := strings.NewReplacer(
-		"127.0.0.1:8080", c.ProxyAddrs[0], "127.0.0.1:8090", c.ProxyAddrs[1],
+		"127.0.0.11:8080", c.ProxyAddrs[0], "127.0.0.12:8080", c.ProxyAddrs[1], "-p 7453", "-p "+port(c.DNSAddrs[0]),
 		"127.0.0.1:7400", c.APIs[0], "127.0.0.1:7410", c.APIs[1], "127.0.0.1:7420", c.APIs[2],
 		"127.0.0.1:8000", cluster.FreeAddress(t), "curl ", "curl -sS --fail ")
 	environment := append(os.Environ(),
@@ -37,7 +37,7 @@ func TestReadme(t *testing.T) {
 		}
 		ran++
 	}
-	if ran < 9 {
+	if ran < 10 {
 		t.Errorf("only %d lines were found", ran)
 	}
 }
@@ -52,7 +52,7 @@ func commands(readme string) []string {
 		switch {
 		case strings.HasPrefix(line, "```"):
 			shell = line == "```sh"
-		case shell && (strings.HasPrefix(line, "curl ") || strings.HasPrefix(line, "stead ")):
+		case shell && (strings.HasPrefix(line, "curl ") || strings.HasPrefix(line, "stead ") || strings.HasPrefix(line, "dig ")):
 			found = append(found, line)
 		case !shell && strings.HasPrefix(line, "`curl ") && strings.HasSuffix(line, "`"):
 			found = append(found, strings.Trim(line, "`"))

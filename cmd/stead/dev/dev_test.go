@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/stead-io/stead/api"
 )
@@ -52,6 +54,7 @@ func child(how string, args []string) {
 	switch values["role"] {
 	case "control":
 		go serveControl(values["listen"], folder)
+		go serveDNS(values["dns-listen"], folder)
 	case "proxy":
 		ready := func(http.ResponseWriter, *http.Request) {}
 		go func() { _ = http.ListenAndServe(values["admin-listen"], http.HandlerFunc(ready)) }()
@@ -101,6 +104,36 @@ func serveControl(address, folder string) {
 		return list
 	}))
 	_ = http.ListenAndServe(address, mux)
+}
+
+// serveDNS answers every question with one service for each proxy that is there.
+func serveDNS(address, folder string) {
+	conn, err := net.ListenPacket("udp", address)
+	if err != nil {
+		panic(err)
+	}
+	buffer := make([]byte, 1<<10)
+	for {
+		length, from, err := conn.ReadFrom(buffer)
+		if err != nil {
+			panic(err)
+		}
+		var message dnsmessage.Message
+		if message.Unpack(buffer[:length]) != nil {
+			continue
+		}
+		message.Response, message.Additionals = true, nil
+		proxies, _ := filepath.Glob(filepath.Join(folder, "p*.address"))
+		for range proxies {
+			message.Answers = append(message.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: message.Questions[0].Name, Class: dnsmessage.ClassINET},
+				Body:   &dnsmessage.SRVResource{Target: dnsmessage.MustNewName("p.example."), Port: 80},
+			})
+		}
+		if packed, err := message.Pack(); err == nil {
+			_, _ = conn.WriteTo(packed, from)
+		}
+	}
 }
 
 func answer(value func() any) http.HandlerFunc {
@@ -189,7 +222,7 @@ func TestClusterFromStartToEnd(t *testing.T) {
 	if stopped["p2"] > stopped["n1"] || stopped["n3"] > stopped["c1"] {
 		t.Errorf("stopped in another order than proxies, nodes, control: %v", stopped)
 	}
-	if !strings.Contains(out.String(), "c1 | started with 15 arguments") {
+	if !strings.Contains(out.String(), "c1 | started with 17 arguments") {
 		t.Errorf("no line of c1 in:\n%s", out)
 	}
 	if strings.Count(out.String(), "died") != 1 {

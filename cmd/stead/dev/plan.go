@@ -19,11 +19,16 @@ const (
 const (
 	portControl = 7400
 	portRaft    = 7401
+	portDNS     = 7453
 	portNode    = 7500
 	portProxy   = 8080
 	portAdmin   = 8081
 	portStep    = 10
 )
+
+// proxyHosts is the first address of proxies, each of which has its own where the loopback interface has
+// them all: so they can share a port, and DNS tells them apart.
+const proxyHosts = 11
 
 // spec is one process to run.
 type spec struct {
@@ -31,6 +36,7 @@ type spec struct {
 	id      string
 	address string // host:port of its API, or of what it serves
 	admin   string // host:port of a proxy's admin port, of a member's Raft port
+	dns     string // host:port of a member's DNS
 	args    []string
 }
 
@@ -54,26 +60,45 @@ func plan(config Config, ports *ports) ([]spec, error) {
 }
 
 func layOut(config Config, ports *ports) (specs []spec, err error) {
-	add := func(role role, prefix string, number, preferred, preferredAdmin int) {
-		made := spec{role: role, id: fmt.Sprintf("%s%d", prefix, number+1)}
+	pick := func(preferred int) (address string) {
 		if err == nil {
-			made.address, err = ports.pick(preferred)
+			address, err = ports.pick(preferred)
 		}
-		if err == nil && preferredAdmin != 0 {
-			made.admin, err = ports.pick(preferredAdmin)
+		return address
+	}
+	for i := range config.Members {
+		made := spec{role: roleControl, id: fmt.Sprintf("c%d", i+1), address: pick(portControl + i*portStep), admin: pick(portRaft + i*portStep)}
+		if err == nil {
+			made.dns, err = ports.pickBoth(portDNS + i*portStep)
 		}
 		specs = append(specs, made)
 	}
-	for i := range config.Members {
-		add(roleControl, "c", i, portControl+i*portStep, portRaft+i*portStep)
-	}
 	for i := range config.Nodes {
-		add(roleNode, "n", i, portNode+i, 0)
+		specs = append(specs, spec{role: roleNode, id: fmt.Sprintf("n%d", i+1), address: pick(portNode + i)})
 	}
+	common := commonAddresses(config.Proxies, ports)
 	for i := range config.Proxies {
-		add(roleProxy, "p", i, portProxy+i*portStep, portAdmin+i*portStep)
+		made := spec{role: roleProxy, id: fmt.Sprintf("p%d", i+1)}
+		if made.address = common[i]; made.address == "" {
+			made.address = pick(portProxy + i*portStep)
+		}
+		made.admin = pick(portAdmin + i*portStep)
+		specs = append(specs, made)
 	}
 	return specs, err
+}
+
+// commonAddresses are those of proxies on addresses of their own with one port; empty where they cannot
+// be had: macOS has only 127.0.0.1.
+func commonAddresses(proxies int, ports *ports) []string {
+	hosts := make([]string, proxies)
+	for i := range hosts {
+		hosts[i] = fmt.Sprintf("127.0.0.%d", proxyHosts+i)
+	}
+	if addresses, err := ports.pickCommon(hosts, portProxy); err == nil {
+		return addresses
+	}
+	return make([]string, proxies)
 }
 
 // arguments is the command line of a process.
@@ -82,7 +107,7 @@ func arguments(config Config, s spec, members string) []string {
 	var args []string
 	switch s.role {
 	case roleControl:
-		args = []string{"control", "--name", s.id, "--listen", s.address, "--raft-listen", s.admin,
+		args = []string{"control", "--name", s.id, "--listen", s.address, "--raft-listen", s.admin, "--dns-listen", s.dns,
 			"--join", members, "--expect", fmt.Sprint(config.Members)}
 	case roleNode:
 		args = []string{"node", "--id", s.id, "--listen", s.address, "--control", members}

@@ -46,6 +46,33 @@ func TestPortsAreHandedOutOnce(t *testing.T) {
 	f(&ports{alwaysFree: true}, false)
 }
 
+// TestCommonPort: a port that one host lacks is no common port, and failing holds nothing open.
+func TestCommonPort(t *testing.T) {
+	p := &ports{}
+	addresses, err := p.pickCommon([]string{"127.0.0.1", "127.0.0.1"}, 0)
+	if err == nil || len(p.held) != 0 {
+		t.Errorf("one host twice gave %v, holding %d sockets", addresses, len(p.held))
+	}
+	address, err := p.pickBoth(0)
+	if err != nil || len(p.held) != 2 {
+		t.Fatalf("TCP and UDP: %s, %v, holding %d sockets", address, err, len(p.held))
+	}
+	if err := p.release(); err != nil {
+		t.Fatal(err)
+	}
+	got := commonAddresses(2, p)
+	if got[0] == "" {
+		t.Skip("the loopback interface has no other addresses here")
+	}
+	first, port, _ := net.SplitHostPort(got[0])
+	if first != "127.0.0.11" || got[1] != net.JoinHostPort("127.0.0.12", port) {
+		t.Errorf("got %v", got)
+	}
+	if err := p.release(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestPlan(t *testing.T) {
 	config := Config{Members: 3, Proxies: 2, Nodes: 1, DataDir: "/data", LogLevel: "warn"}
 	reserved := &ports{alwaysFree: true}
@@ -69,12 +96,12 @@ func TestPlan(t *testing.T) {
 	f := func(at int, want string) {
 		t.Helper()
 		s := specs[at]
-		want = strings.NewReplacer("ADDRESS", s.address, "ADMIN", s.admin, "MEMBERS", strings.Join(members, ",")).Replace(want)
+		want = strings.NewReplacer("ADDRESS", s.address, "ADMIN", s.admin, "DNS", s.dns, "MEMBERS", strings.Join(members, ",")).Replace(want)
 		if got := strings.Join(s.args, " "); got != want {
 			t.Errorf("%s runs %s\nwant    %s", s.id, got, want)
 		}
 	}
-	f(1, "control --name c2 --listen ADDRESS --raft-listen ADMIN --join MEMBERS --expect 3 --data-dir /data/c2 --log-level warn")
+	f(1, "control --name c2 --listen ADDRESS --raft-listen ADMIN --dns-listen DNS --join MEMBERS --expect 3 --data-dir /data/c2 --log-level warn")
 	f(3, "node --id n1 --listen ADDRESS --control MEMBERS --data-dir /data/n1 --log-level warn")
 	f(5, "proxy --id p2 --listen ADDRESS --admin-listen ADMIN --control MEMBERS --data-dir /data/p2 --log-level warn")
 }

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/controlplane/dns"
 )
 
 const (
@@ -76,7 +78,31 @@ func (c *Cluster) missing(ctx context.Context, control *client.Client, probe *ht
 	if cluster.Unassigned > 0 && c.config.Nodes > 0 {
 		return fmt.Sprintf("%d slots to be assigned", cluster.Unassigned)
 	}
-	return c.missingProxy(ctx, control, cluster.Version)
+	if missing := c.missingProxy(ctx, control, cluster.Version); missing != "" {
+		return missing
+	}
+	return c.missingName(ctx)
+}
+
+// missingName: every member's DNS knows every proxy.
+func (c *Cluster) missingName(ctx context.Context) string {
+	for _, p := range c.processes {
+		if p.spec.role != roleControl {
+			continue
+		}
+		_, found, _ := resolver(p.spec.dns).LookupSRV(ctx, "http", "tcp", dns.ZoneDefault)
+		if len(found) < c.config.Proxies {
+			return "the DNS of " + p.spec.id
+		}
+	}
+	return ""
+}
+
+// resolver asks one DNS server.
+func resolver(address string) *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
 }
 
 func (c *Cluster) missingNode(ctx context.Context, control *client.Client) string {

@@ -11,6 +11,7 @@ type Summary struct {
 type Member struct {
 	ID  string `json:"id"`
 	API string `json:"api"` // base URL
+	DNS string `json:"dns"` // host:port, UDP and TCP
 	PID int    `json:"pid"`
 }
 
@@ -35,7 +36,7 @@ func (c *Cluster) Summary() Summary {
 	for _, p := range c.processes {
 		switch s := p.spec; s.role {
 		case roleControl:
-			summary.Control = append(summary.Control, Member{ID: s.id, API: "http://" + s.address, PID: p.pid()})
+			summary.Control = append(summary.Control, Member{ID: s.id, API: "http://" + s.address, DNS: s.dns, PID: p.pid()})
 		case roleProxy:
 			summary.Proxies = append(summary.Proxies,
 				Proxy{ID: s.id, URL: "http://" + s.address, Admin: "http://" + s.admin, PID: p.pid()})
