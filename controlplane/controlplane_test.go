@@ -48,6 +48,7 @@ func (c *cluster) config(i int) Config {
 	config.Name = fmt.Sprintf("c%d", i+1)
 	config.Listen, config.RaftListen = "127.0.0.1:0", "127.0.0.1:0"
 	config.DataDir = filepath.Join(c.folder, config.Name)
+	config.DNS.Listen = "127.0.0.1:0"
 	config.Expect = len(c.members)
 	config.PlanDelay = 50 * time.Millisecond
 	config.Logger = slog.New(slog.NewTextHandler(c.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -1,7 +1,10 @@
 package controlplane
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"testing"
 	"time"
@@ -115,6 +118,27 @@ func (c *cluster) follower() *Member {
 	}
 	c.t.Fatal("no member follows")
 	return nil
+}
+
+// TestNameservers: every member's DNS names them all, and answers for the proxies.
+func TestNameservers(t *testing.T) {
+	c := newCluster(t)
+	stop := c.beatProxies(2)
+	defer stop()
+	for _, member := range c.members {
+		asked := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, member.DNSAddr())
+		}}
+		c.await("three name servers", func() bool {
+			servers, err := asked.LookupNS(t.Context(), "proxy.stead.")
+			return err == nil && len(servers) == 3
+		})
+		c.await("the name server's address and the proxies'", func() bool {
+			host, err := asked.LookupHost(t.Context(), "c2.ns.proxy.stead.")
+			proxies, err2 := asked.LookupHost(t.Context(), "proxy.stead.")
+			return errors.Join(err, err2) == nil && len(host) == 1 && len(proxies) == 2
+		})
+	}
 }
 
 // TestRosterEndpoint: what a member asks its leader, and what is refused.

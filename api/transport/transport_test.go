@@ -41,6 +41,20 @@ func TestListenRefusesWhatCheckDoes(t *testing.T) {
 	_ = conn.Close()
 }
 
+func TestListenPacket(t *testing.T) {
+	if _, err := (Security{}).ListenPacket("0.0.0.0:0"); !errors.Is(err, ErrExposed) {
+		t.Fatalf("got %v", err)
+	}
+	conn, err := (Security{}).ListenPacket("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := (Security{}).ListenPacket(conn.LocalAddr().String()); err == nil {
+		t.Fatal("one port was listened on twice")
+	}
+}
+
 func TestAdvertised(t *testing.T) {
 	f := func(listen, advertise, want string, ok bool) {
 		t.Helper()

@@ -47,6 +47,44 @@ func TestControlConfig(t *testing.T) {
 	}
 }
 
+func TestDNSConfig(t *testing.T) {
+	f := func(line, want string, ok bool) {
+		t.Helper()
+		flags := controlFlags{config: controlplane.NewConfig()}
+		c, err := flags.complete(parse(t, "--data-dir d --slots 4096 "+line, flags.add))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := c.DNS
+		if got := fmt.Sprint(d.Listen, " ", d.Zone, " ", d.Mode, " ", d.TTL, " ", d.Security.Insecure, " ", c.Security.Insecure); got != want {
+			t.Errorf("%q gives %s, want %s", line, got, want)
+		}
+		if err := c.Validate(); (err == nil) != ok {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	f("", " proxy.stead. healthy 5s false false", true)
+	f("--dns-listen 127.0.0.1:53 --dns-zone x.example --dns-mode all --dns-ttl 30s", "127.0.0.1:53 x.example all 30s false false", true)
+	f("--dns-listen 0.0.0.0:53", "0.0.0.0:53 proxy.stead. healthy 5s false false", false)
+	f("--dns-listen 0.0.0.0:53 --insecure-dns", "0.0.0.0:53 proxy.stead. healthy 5s true false", true)
+	f("--dns-listen 0.0.0.0:53 --insecure", "0.0.0.0:53 proxy.stead. healthy 5s true true", true)
+	f("--dns-mode some", " proxy.stead. some 5s false false", false)
+	f("--dns-ttl 10ms", " proxy.stead. healthy 10ms false false", false)
+}
+
+func TestDrainDelayWithinStopTimeout(t *testing.T) {
+	f := func(line string, ok bool) {
+		t.Helper()
+		flags := proxyFlags{config: dataplane.NewConfig()}
+		if _, err := flags.complete(parse(t, line, flags.add)); (err == nil) != ok {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	f("--drain-delay 10s", true)
+	f("--drain-delay 30s", false)
+	f("--drain-delay 30s --stop-timeout 40s", true)
+}
+
 func TestProxyConfig(t *testing.T) {
 	f := proxyFlags{config: dataplane.NewConfig()}
 	command := parse(t, "--id p7 --listen h:1 --advertise h:2 --admin-listen h:3 --data-dir d --control a:1,b:1 --key header:X-Shard-Key"+

@@ -352,6 +352,22 @@ func TestTurns(t *testing.T) {
 	}
 }
 
+func BenchmarkAnswer(b *testing.B) {
+	for _, proxies := range []int{3, 50} {
+		z := zoneOf(many(proxies))
+		packet, err := question("proxy.stead.", mdns.TypeA).SetEdns0(1232, false).Pack()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(fmt.Sprint(proxies), func(b *testing.B) {
+			b.ReportAllocs()
+			for seed := uint64(0); b.Loop(); seed++ {
+				z.answer(packet, true, seed)
+			}
+		})
+	}
+}
+
 func FuzzAnswer(f *testing.F) {
 	zones := []*zone{zoneOf(fleet("p1@127.0.0.11:80=up p6@[fd00::6]:80=up n@x.example:1=up")), zoneOf(many(600)), zoneOf(nil)}
 	for _, kind := range []uint16{mdns.TypeA, mdns.TypeSRV, mdns.TypeSOA, mdns.TypeANY} {

@@ -1,13 +1,10 @@
 package dns
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
-
-	mdns "github.com/miekg/dns"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
@@ -104,8 +101,3 @@ type Config struct {
 	Source Source
 	Logger *slog.Logger
 }
-
-var errNoSource = errors.New("there is no source of rosters")
-
-// canonical is a name as names are compared: absolute, in lower case.
-func canonical(name string) string { return mdns.CanonicalName(name) }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+
+	mdns "github.com/miekg/dns"
 )
 
 const (
@@ -11,6 +13,9 @@ const (
 	// hashedMax leaves room in a label for a dash and the hash.
 	hashedMax = 48
 )
+
+// canonical is a name as names are compared: absolute, in lower case.
+func canonical(name string) string { return mdns.CanonicalName(name) }
 
 // label is the name of a proxy or member below the zone. Ids that are host names of one label are their
 // own; of others, and of one whose name is taken, what can stand in a host name stays, and a hash keeps

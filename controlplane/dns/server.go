@@ -17,6 +17,8 @@ const (
 	serversEvery = time.Second
 	// portTries is how many ports are tried for one that is free for UDP and TCP.
 	portTries = 20
+	// errorPause is how long a socket rests after an error: one that stays must not spin.
+	errorPause = 10 * time.Millisecond
 )
 
 // Server answers DNS on one address, over UDP and TCP.
@@ -35,9 +37,6 @@ type Server struct {
 
 // Listen opens the sockets; Run answers.
 func Listen(config Config) (*Server, error) {
-	if config.Source == nil {
-		return nil, fmt.Errorf("cannot serve DNS: %w", errNoSource)
-	}
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("cannot serve DNS: %w", err)
 	}
@@ -102,19 +101,25 @@ func (s *Server) Close() {
 func (s *Server) follow(ctx context.Context) {
 	look := time.NewTicker(serversEvery)
 	defer look.Stop()
-	var servers []Nameserver
-	for {
+	for ctx.Err() == nil {
 		changed := s.config.Source.RosterChanged()
-		servers = s.config.Source.Nameservers()
+		servers := s.config.Source.Nameservers()
 		s.publish(newZone(s.config.Settings, s.config.Source.Roster(), servers))
-		for waiting := true; waiting; {
-			select {
-			case <-ctx.Done():
+		s.awaitNews(ctx, changed, look.C, servers)
+	}
+}
+
+// awaitNews returns when a zone made now would be another, or ctx has ended.
+func (s *Server) awaitNews(ctx context.Context, changed <-chan struct{}, look <-chan time.Time, servers []Nameserver) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+			return
+		case <-look:
+			if !slices.Equal(servers, s.config.Source.Nameservers()) {
 				return
-			case <-changed:
-				waiting = false
-			case <-look.C:
-				waiting = slices.Equal(servers, s.config.Source.Nameservers())
 			}
 		}
 	}
@@ -135,7 +140,7 @@ func closed(ctx context.Context, err error) bool {
 	return ctx.Err() != nil || errors.Is(err, net.ErrClosed)
 }
 
-// afterError pauses, for an error that does not go away must not spin.
+// afterError lets a socket rest.
 func (s *Server) afterError(ctx context.Context, err error) {
 	s.logger.Debug("a DNS socket failed", "error", err)
 	select {
@@ -143,6 +148,3 @@ func (s *Server) afterError(ctx context.Context, err error) {
 	case <-time.After(errorPause):
 	}
 }
-
-// errorPause is how long a socket rests after an error.
-const errorPause = 10 * time.Millisecond

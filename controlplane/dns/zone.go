@@ -80,19 +80,13 @@ func (z *zone) add(record mdns.RR) {
 	at[header.Rrtype] = append(at[header.Rrtype], record)
 }
 
-// addAddress adds an A or AAAA record, once.
+// addAddress adds an A or AAAA record.
 func (z *zone) addAddress(name string, ip netip.Addr) {
-	kind := mdns.TypeAAAA
 	if ip.Is4() {
-		kind = mdns.TypeA
+		z.add(&mdns.A{Hdr: mdns.RR_Header{Name: name, Rrtype: mdns.TypeA}, A: ip.AsSlice()})
+		return
 	}
-	var record mdns.RR
-	if kind == mdns.TypeA {
-		record = &mdns.A{Hdr: mdns.RR_Header{Name: name, Rrtype: kind}, A: ip.AsSlice()}
-	} else {
-		record = &mdns.AAAA{Hdr: mdns.RR_Header{Name: name, Rrtype: kind}, AAAA: ip.AsSlice()}
-	}
-	z.add(record)
+	z.add(&mdns.AAAA{Hdr: mdns.RR_Header{Name: name, Rrtype: mdns.TypeAAAA}, AAAA: ip.AsSlice()})
 }
 
 // addServers adds the NS set with the servers' addresses, and returns the first one's name.

@@ -66,6 +66,18 @@ func awaitAnswers(c *cluster.Cluster, addresses []string, want string) time.Dura
 	})
 }
 
+// answersStand fails the test if a member answers anything else for a while.
+func answersStand(t *testing.T, addresses []string, want string, lasting time.Duration) {
+	t.Helper()
+	for deadline := time.Now().Add(lasting); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
+		for _, address := range addresses {
+			if got := answered(t.Context(), address); got != want {
+				t.Fatalf("%s answers %s, not %s", address, got, want)
+			}
+		}
+	}
+}
+
 // TestDNSAnswers: dig and Go's resolver get what an authoritative server owes them.
 func TestDNSAnswers(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Members: 1, DNS: true})
@@ -166,13 +178,7 @@ func TestDNSFollowsTheFleet(t *testing.T) {
 	leader := c.Leader()
 	left := slices.Delete(slices.Clone(c.DNSAddrs), leader, leader+1)
 	c.Members[leader].Kill()
-	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-		for _, address := range left {
-			if got := answered(t.Context(), address); got != "127.0.0.11 127.0.0.13 127.0.0.14" {
-				t.Fatalf("after the leader's end %s answers %s", address, got)
-			}
-		}
-	}
+	answersStand(t, left, "127.0.0.11 127.0.0.13 127.0.0.14", 3*time.Second)
 	c.Proxies[2].Kill()
 	within(t, "kill -9 of a proxy under the new leader", awaitAnswers(c, left, "127.0.0.11 127.0.0.14"), dnsOutLimit)
 
@@ -191,11 +197,7 @@ func TestDNSFollowsTheFleet(t *testing.T) {
 	last := (leader + 1) % 3
 	c.Members[(leader+2)%3].Kill()
 	c.Proxies[3].Kill()
-	for deadline := time.Now().Add(2 * time.Second); time.Now().Before(deadline); <-time.After(20 * time.Millisecond) {
-		if got := answered(t.Context(), c.DNSAddrs[last]); got != "127.0.0.11 127.0.0.14" {
-			t.Fatalf("without a majority it answers %s", got)
-		}
-	}
+	answersStand(t, c.DNSAddrs[last:last+1], "127.0.0.11 127.0.0.14", 2*time.Second)
 	if got := dig(t, c.DNSAddrs[last], "proxy.stead", "A", "+tcp", "+short"); !strings.Contains(got, "127.0.0.11") {
 		t.Errorf("dig over TCP without a majority: %s", got)
 	}
