@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -63,6 +64,11 @@ func serve(t *testing.T, from *source) *Server {
 	t.Helper()
 	settings := NewSettings()
 	settings.Listen = "127.0.0.1:0"
+	return serveAt(t, from, settings)
+}
+
+func serveAt(t *testing.T, from *source, settings Settings) *Server {
+	t.Helper()
 	server, err := Listen(Config{Settings: settings, Source: from, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
@@ -180,6 +186,28 @@ func awaitZone(t *testing.T, server *Server) {
 	for deadline := time.Now().Add(10 * time.Second); !server.zone.Load().known; <-time.After(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("waited in vain for the zone")
+		}
+	}
+}
+
+// TestAnswersFromWhereItWasAsked: a server on all addresses answers from the one that was asked; from
+// another the asker would not take it.
+func TestAnswersFromWhereItWasAsked(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the loopback interface has one address here")
+	}
+	settings := NewSettings()
+	settings.Listen, settings.Security = "0.0.0.0:0", transport.Security{Insecure: true}
+	server := serveAt(t, newSource(fleet("p1@127.0.0.11:80=up")), settings)
+	awaitZone(t, server)
+	_, port, err := net.SplitHostPort(server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, host := range []string{"127.0.0.1", "127.0.0.5"} {
+		response, err := mdns.Exchange(question("proxy.stead.", mdns.TypeA), net.JoinHostPort(host, port))
+		if err != nil || len(response.Answer) != 1 {
+			t.Errorf("%s answers %v, %v", host, response, err)
 		}
 	}
 }

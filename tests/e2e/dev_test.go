@@ -73,6 +73,7 @@ func readSummary(t *testing.T, stdout *bufio.Reader) devSummary {
 
 // TestDev: one command, ready within ten seconds, and the lines it prints work as they stand.
 func TestDev(t *testing.T) {
+	cluster.Binary(t) // building it is no part of the ten seconds
 	start := time.Now()
 	dev(t, func(stdout *bufio.Reader) {
 		var printed []string
@@ -165,12 +166,12 @@ func TestDevChildKilled(t *testing.T) {
 // TestGarbageToEveryPort: bytes that are no protocol, too many of them or too few, get their documented
 // answer or a closed connection; afterwards everything serves as before.
 func TestGarbageToEveryPort(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 1})
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 1, DNS: true})
 	cluster, err := c.Client.Cluster(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	ports := map[string]string{"proxy": c.ProxyAddrs[0], "admin": c.AdminAddrs[0], "node": c.NodeAddrs[0]}
+	ports := map[string]string{"proxy": c.ProxyAddrs[0], "admin": c.AdminAddrs[0], "node": c.NodeAddrs[0], "dns": c.DNSAddrs[0]}
 	for _, member := range cluster.Members {
 		ports["api "+member.Name] = strings.TrimPrefix(member.API, "http://")
 		ports["raft "+member.Name] = member.Raft
