@@ -32,7 +32,9 @@ func TestEventsComeInTheOrderOfTheLog(t *testing.T) {
 	h.must(Register{node("n1", 1)}) // change 2, pending
 	h.must(Register{node("n2", 2)}) // change 3, pending
 	first := h.state.Index
-	at := func(index uint64, change int, status string) string { return fmt.Sprintf("1-%d-%d %s", index, change, status) }
+	at := func(index uint64, change int, status string) string {
+		return fmt.Sprintf("1-%d-%d %s", index, change, status)
+	}
 	if got, want := h.events(began), []string{at(first-1, 2, "pending"), at(first, 3, "pending")}; !reflect.DeepEqual(got, want) {
 		t.Fatalf("got %v, want %v", got, want)
 	}

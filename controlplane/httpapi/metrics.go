@@ -65,7 +65,7 @@ func asNumber(yes bool) float64 {
 }
 
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
-	longPoll := route == "/v1/ring"
+	longPoll := route == "/v1/ring" || route == "/v1/events"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
