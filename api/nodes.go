@@ -317,4 +317,6 @@ type Changed struct {
 	LeavesState int `json:"leaves_state,omitempty"`
 	// Note says what is worth knowing about the outcome, in plain words.
 	Note string `json:"note,omitempty"`
+	// Replayed says that the write had been carried out before, under the same Idempotency-Key.
+	Replayed bool `json:"replayed,omitempty"`
 }

@@ -28,6 +28,9 @@ type request struct {
 	accept  string
 	timeout time.Duration // of one exchange with one member
 	once    bool          // one round over the members, no second
+	keyed   bool          // an operator's write, named by a key of its own
+
+	conditions conditions // of this call
 }
 
 // answer is what a member said, when it said what a control plane says.
@@ -103,6 +106,7 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 	if c.actor != "" && ask.method != http.MethodGet {
 		sent.Header.Set(api.HeaderActor, c.actor)
 	}
+	ask.conditions.writeTo(sent.Header)
 	return sent, nil
 }
 

@@ -65,7 +65,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer = api.Changed{Version: result.Version}
+		answer = api.Changed{Version: result.Version, Replayed: result.Replayed}
 	}
 	if patch.Keys != nil || patch.NoKey != nil {
 		command := fsm.Settings{Keys: patch.Keys, Force: patch.Force}
@@ -76,7 +76,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer = api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}
+		answer = api.Changed{Change: result.Change, Version: result.Version, Note: result.Note, Replayed: result.Replayed}
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }
