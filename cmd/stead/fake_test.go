@@ -32,6 +32,7 @@ func fakeControl() http.Handler {
 	says("GET /v1/proxies", fakeProxies())
 	says("GET /v1/cluster", fakeStatus())
 	says("GET /v1/ring/changes", fakeChanges())
+	says("GET /v1/ring/changes/12", fakeChanges().Changes[0])
 	says("GET /v1/ring/versions", fakeVersions())
 	says("GET /v1/ring/diff", fakeDiff())
 	says("GET /v1/ring/locate", fakeRing(34).Location([]byte("acme")))

@@ -29,7 +29,7 @@ func historyCommand(o *operator) *cobra.Command {
 		Short: "List what changed the ring, newest first",
 		Long: `List the changes of the ring, newest first: when, how long it took until the ring was so, what, who
 asked, which versions it made, how many slots moved. With -o json the rows are as the API writes them.`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: o.with(func(s *session, _ []string) error {
 			if flags.limit < 1 {
 				return usage("--limit is at least 1, not %d", flags.limit)
