@@ -10,6 +10,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 // Defaults of a member.
@@ -53,7 +54,11 @@ type Config struct {
 	// EvictShare of the nodes, at least one, may lose their slots for being down within EvictWindow.
 	EvictShare  float64
 	EvictWindow time.Duration
-	Logger      *slog.Logger
+	// Webhooks are the URLs that changes are posted to, the same on every member; WebhookKey signs what
+	// is posted.
+	Webhooks   []string
+	WebhookKey []byte
+	Logger     *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -92,6 +97,12 @@ func (c Config) Validate() error {
 	}
 	if c.Expect < 0 || c.Expect > membersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
+	}
+	if err := webhooks.ValidateURLs(c.Webhooks); err != nil {
+		return err
+	}
+	if len(c.Webhooks) > 0 && len(c.WebhookKey) == 0 {
+		return errors.New("webhooks are signed: a key is needed, --webhook-key-file")
 	}
 	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
 		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)

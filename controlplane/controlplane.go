@@ -14,12 +14,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/durable"
 	"github.com/stead-io/stead/controlplane/consensus"
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/controlplane/httpapi"
 	"github.com/stead-io/stead/controlplane/peers"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 const (
@@ -40,6 +43,7 @@ type Member struct {
 	directory *peers.Directory
 	machine   *machine
 	server    *httpapi.Server
+	webhooks  *webhooks.Webhooks
 	http      *http.Client
 
 	apiListener  net.Listener
@@ -109,7 +113,10 @@ func (m *Member) open() error {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState), m.describe)
-	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Logger: m.logger})
+	if err := m.openWebhooks(); err != nil {
+		return err
+	}
+	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Logger: m.logger, Collectors: []prometheus.Collector{m.webhooks}})
 	m.run(hasState)
 	return nil
 }

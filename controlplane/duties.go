@@ -76,6 +76,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	m.duties.begin(time.Now())
 	defer m.duties.end()
 	defer probes.stop()
+	defer m.startWebhooks(ctx)()
 	tick := time.NewTicker(dutyEvery)
 	defer tick.Stop()
 	lastForget, lastLook := time.Now(), time.Now()

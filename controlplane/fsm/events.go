@@ -60,6 +60,9 @@ func (s *State) EventsGone(after api.EventID) bool {
 	return after.Generation != s.Generation || after.Index < s.forgotten
 }
 
+// Forgotten is the last log entry at which something happened to a change that is no longer kept.
+func (s *State) Forgotten() uint64 { return s.forgotten }
+
 // Delivery is a webhook's place, false if it never had one.
 func (s *State) Delivery(webhook string) (uint64, bool) {
 	for _, known := range s.deliveries {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
@@ -29,6 +30,8 @@ type Config struct {
 	// HTTP reaches the leader for forwarded requests.
 	HTTP   *http.Client
 	Logger *slog.Logger
+	// Collectors are shown among the member's metrics.
+	Collectors []prometheus.Collector
 }
 
 // Server answers the control API.
@@ -52,6 +55,7 @@ func New(config Config) *Server {
 		metrics: newMetrics(config.Control),
 		logger:  config.Logger,
 	}
+	s.metrics.registry.MustRegister(config.Collectors...)
 	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{
 		Handler:           s.handler(),
