@@ -73,6 +73,9 @@ func (s *State) Delivery(webhook string) (uint64, bool) {
 	return 0, false
 }
 
+// Deliveries lists the webhooks' places.
+func (s *State) Deliveries() []Delivery { return s.deliveries }
+
 // delivered moves a webhook's place forward. Beyond the most that are kept, the one that lags furthest
 // is forgotten.
 func (d *draft) delivered(command Delivered) *api.Problem {
