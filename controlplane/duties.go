@@ -73,10 +73,10 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	}
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
 	probes := newProbes(m.config.Security, m.probed)
+	defer m.startWebhooks(ctx)() // before anybody is answered as by the leader
 	m.duties.begin(time.Now())
 	defer m.duties.end()
 	defer probes.stop()
-	defer m.startWebhooks(ctx)()
 	tick := time.NewTicker(dutyEvery)
 	defer tick.Stop()
 	lastForget, lastLook := time.Now(), time.Now()

@@ -233,3 +233,23 @@ func TestDiffOfAChange(t *testing.T) {
 		}
 	}
 }
+
+// TestStoppingMemberEndsStreams: a reader of events does not hold up the end of a member.
+func TestStoppingMemberEndsStreams(t *testing.T) {
+	c := newCluster(t)
+	response, err := http.Get("http://" + c.members[0].APIAddr() + "/v1/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	began := time.Now()
+	c.stop(0)
+	if took := time.Since(began); took > drainTimeout {
+		t.Errorf("stopping took %v", took)
+	}
+	rest, err := io.ReadAll(response.Body)
+	if err != nil || !strings.Contains(string(rest), "\n: this member is stopping\n") {
+		t.Errorf("the stream ended with %q, %v", rest, err)
+	}
+}

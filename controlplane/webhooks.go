@@ -22,6 +22,7 @@ func (m *Member) openWebhooks() (err error) {
 func (m *Member) startWebhooks(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
+	m.webhooks.Resume()
 	running.Go(func() { m.webhooks.Run(ctx) })
 	return func() {
 		cancel()

@@ -79,6 +79,15 @@ func newWebhooks(config Config, via http.RoundTripper) (*Webhooks, error) {
 	return w, nil
 }
 
+// Resume has deliveries go on where earlier leaders were; what was never served begins at the present.
+// It comes before Run, and before this member takes commands as the leader.
+func (w *Webhooks) Resume() {
+	state := w.log.State()
+	for _, hook := range w.hooks {
+		hook.resume(state)
+	}
+}
+
 // Run delivers until ctx ends, which is when its caller no longer leads. It returns when nothing is under
 // way any more.
 func (w *Webhooks) Run(ctx context.Context) {
@@ -87,7 +96,6 @@ func (w *Webhooks) Run(ctx context.Context) {
 	}
 	var running sync.WaitGroup
 	for _, hook := range w.hooks {
-		hook.resume(w.log.State())
 		running.Go(func() { hook.run(ctx) })
 	}
 	running.Go(func() { w.record(ctx) })

@@ -156,6 +156,7 @@ func newDelivering(t *testing.T, log *played, urls ...string) *delivering {
 func (d *delivering) lead() {
 	ctx, cancel := context.WithCancel(d.t.Context())
 	done := make(chan struct{})
+	d.hooks.Resume()
 	go func() { defer close(done); d.hooks.Run(ctx) }()
 	d.stop = func() { cancel(); <-done }
 }
