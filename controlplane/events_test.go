@@ -15,6 +15,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/controlplane/fsm"
 )
 
 // follow collects the ids of a member's events until it has seen so many.
@@ -252,4 +253,19 @@ func TestStoppingMemberEndsStreams(t *testing.T) {
 	if err != nil || !strings.Contains(string(rest), "\n: this member is stopping\n") {
 		t.Errorf("the stream ended with %q, %v", rest, err)
 	}
+}
+
+// TestRefusalsOfOldClustersNameTheHeader: a client may do without the key that it drew, not without more.
+func TestRefusalsOfOldClustersNameTheHeader(t *testing.T) {
+	f := func(origin fsm.Origin, command fsm.Command, field string) {
+		t.Helper()
+		problem := beyondLevel(1, origin, command)
+		if problem.Code != api.CodeUnsupported || problem.Field != field || !strings.Contains(problem.Next, "stead cluster set level=2") {
+			t.Errorf("%+v %T: %v, field %q, next %q", origin, command, problem, problem.Field, problem.Next)
+		}
+	}
+	f(fsm.Origin{Key: "k"}, fsm.Rebalance{}, api.HeaderIdempotencyKey)
+	f(fsm.Origin{Base: 3}, fsm.Rebalance{}, "If-Match")
+	f(fsm.Origin{Key: "k", Base: 3}, fsm.Rebalance{}, api.HeaderIdempotencyKey)
+	f(fsm.Origin{Key: "k"}, fsm.Delivered{}, "")
 }

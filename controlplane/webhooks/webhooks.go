@@ -19,9 +19,8 @@ const (
 	// AlarmAfter is how long a receiver may refuse an event before it takes a person.
 	AlarmAfter = 5 * time.Minute
 
-	headerMax    = 16 << 10 // bytes of an answer's headers
-	idleTimeout  = 90 * time.Second
-	perHostConns = 2
+	headerMax   = 16 << 10 // bytes of an answer's headers
+	idleTimeout = 90 * time.Second
 )
 
 // Log is what deliveries need of the replicated state.
@@ -52,7 +51,7 @@ type Webhooks struct {
 // New makes the webhooks; nothing is sent before Run.
 func New(config Config) (*Webhooks, error) {
 	return newWebhooks(config, &http.Transport{
-		MaxResponseHeaderBytes: headerMax, MaxConnsPerHost: perHostConns, IdleConnTimeout: idleTimeout,
+		MaxResponseHeaderBytes: headerMax, MaxIdleConnsPerHost: TargetsMax, IdleConnTimeout: idleTimeout,
 		TLSHandshakeTimeout: attemptTimeout,
 	})
 }
