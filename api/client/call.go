@@ -26,6 +26,9 @@ func callTracked[Result any](ctx context.Context, c *Client, ask request) (resul
 				return err
 			}
 		}
+		if changed, ok := any(&fresh).(*api.Changed); ok {
+			changed.Replayed = got.replayed
+		}
 		result = fresh
 		return nil
 	})

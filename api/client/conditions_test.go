@@ -22,7 +22,10 @@ func (k *keysSeen) by(handler http.HandlerFunc) http.HandlerFunc {
 func TestWritesAreRepeatedUnderOneKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen keysSeen
-		handler := seen.by(inTurn(refuses(api.CodeAmbiguous), refuses(api.CodeNoLeader), text(502, "the leader is gone"), says(api.Changed{Change: 7, Replayed: true})))
+		handler := seen.by(inTurn(refuses(api.CodeAmbiguous), refuses(api.CodeNoLeader), text(502, "the leader is gone"), func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set(api.HeaderReplayed, "true")
+			says(api.Changed{Change: 7})(w, r)
+		}))
 		client := open(t, inMemory{"a": handler, "b": handler})
 		changed, err := client.Drain(t.Context(), "n1")
 		if err != nil || changed.Change != 7 || !changed.Replayed || len(seen.keys) != 4 {

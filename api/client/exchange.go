@@ -39,6 +39,8 @@ type answer struct {
 	kind    string // media type, without parameters
 	cluster api.ClusterID
 	body    []byte
+	// replayed: the write had been carried out before.
+	replayed bool
 }
 
 // errUnsent marks an exchange that never had a connection: nothing of it was applied.
@@ -72,6 +74,8 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 		kind:    kind,
 		cluster: api.ClusterID(response.Header.Get(api.HeaderCluster)),
 		body:    body,
+
+		replayed: response.Header.Get(api.HeaderReplayed) == "true",
 	}
 	return got, got.failure()
 }

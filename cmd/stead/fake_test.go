@@ -60,6 +60,13 @@ func drainOnly(known string) http.HandlerFunc {
 			api.NewProblem(api.CodeNodeUnknown, "no node %s is registered", id).WriteTo(w)
 			return
 		}
+		if r.Header.Get("If-Match") != "" {
+			api.NewProblem(api.CodePrecondition, "the newest change is 12, not %s", r.Header.Get("If-Match")).WriteTo(w)
+			return
+		}
+		if r.Header.Get(api.HeaderIdempotencyKey) == "sent-before" {
+			w.Header().Set(api.HeaderReplayed, "true")
+		}
 		answer(w, api.Changed{Change: 12, Version: fakeVersion, LeavesState: 85, Note: "asked by " + r.Header.Get(api.HeaderActor)})
 	}
 }

@@ -66,7 +66,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer = api.Changed{Version: result.Version, Replayed: result.Replayed}
+		answer = api.Changed{Version: result.Version}
 	}
 	if patch.Keys != nil || patch.NoKey != nil {
 		command := fsm.Settings{Keys: patch.Keys, Force: patch.Force}
@@ -77,7 +77,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer = api.Changed{Change: result.Change, Version: result.Version, Note: result.Note, Replayed: result.Replayed}
+		answer = api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

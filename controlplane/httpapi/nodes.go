@@ -209,7 +209,7 @@ func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.
 	if err != nil {
 		return err
 	}
-	answer := api.Changed{Change: result.Change, Version: result.Version, Note: result.Note, Replayed: result.Replayed}
+	answer := api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}
 	if change := s.awaitPlan(r.Context(), result.Change); change != nil {
 		answer.Version, answer.LeavesState = change.Last, change.LeavesState
 		if change.Status == api.ChangePending {

@@ -45,3 +45,20 @@ func TestHungDisk(t *testing.T) {
 	}
 	within(t, "disk back to node up", c.Await("the node to be up", status(api.NodeUp)), 4*time.Second)
 }
+
+// TestFullDiskIsNoHungDisk: a node whose disk is merely full goes on being up.
+func TestFullDiskIsNoHungDisk(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "disk")
+	cluster.SmallDisk(t, folder, "64m")
+	c := cluster.Start(t, cluster.Options{Members: 1})
+	node := c.AddNode("--data-dir", folder, "--ttl", "1s")
+	c.AwaitAssigned()
+	cluster.FillDisk(t, folder)
+	for full := time.Now(); time.Since(full) < 3*time.Second; time.Sleep(100 * time.Millisecond) {
+		if seen, err := c.Client.Node(t.Context(), "n1"); err != nil || seen.Status != api.NodeUp {
+			t.Fatalf("on a full disk: %+v, %v", seen, err)
+		}
+	}
+	cluster.FreeDisk(t, folder)
+	node.Stop() // before the disk goes
+}

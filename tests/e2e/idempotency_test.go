@@ -119,7 +119,10 @@ func TestControlPage(t *testing.T) {
 		}
 		outputs = append(outputs, string(output))
 	}
-	if len(outputs) < 3 || strings.Contains(outputs[0], `"replayed"`) || !strings.Contains(outputs[1], `"replayed":true`) {
+	if len(outputs) < 3 || outputs[0] != outputs[1] {
 		t.Errorf("the lines say %q", outputs)
+	}
+	if history := stead(t, c, "ring", "history"); strings.Count(history, "  drain n2  ") != 1 {
+		t.Errorf("history says\n%s", history)
 	}
 }
