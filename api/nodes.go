@@ -317,4 +317,7 @@ type Changed struct {
 	LeavesState int `json:"leaves_state,omitempty"`
 	// Note says what is worth knowing about the outcome, in plain words.
 	Note string `json:"note,omitempty"`
+	// Replayed says that the write had been carried out before, under the same Idempotency-Key. The answer
+	// itself is that of the first time; the client reads this from the header.
+	Replayed bool `json:"replayed,omitempty"`
 }

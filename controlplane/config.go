@@ -11,6 +11,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/dns"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 // Defaults of a member.
@@ -55,8 +56,12 @@ type Config struct {
 	EvictShare  float64
 	EvictWindow time.Duration
 	// DNS says whether and how this member answers DNS for the proxies.
-	DNS    dns.Settings
-	Logger *slog.Logger
+	DNS dns.Settings
+	// Webhooks are the URLs that changes are posted to, the same on every member; WebhookKey signs what
+	// is posted.
+	Webhooks   []string
+	WebhookKey []byte
+	Logger     *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -96,6 +101,12 @@ func (c Config) Validate() error {
 	}
 	if c.Expect < 0 || c.Expect > membersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
+	}
+	if err := webhooks.ValidateURLs(c.Webhooks); err != nil {
+		return err
+	}
+	if len(c.Webhooks) > 0 && len(c.WebhookKey) == 0 {
+		return errors.New("webhooks are signed: a key is needed, --webhook-key-file")
 	}
 	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
 		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)

@@ -32,8 +32,7 @@ func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Comma
 		return fsm.Result{}, noLeader()
 	}
 	if level := m.State().Level; fsm.LevelOf(origin, command) > level {
-		return fsm.Result{}, api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
-			WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+		return fsm.Result{}, beyondLevel(level, origin, command)
 	}
 	entry, err := fsm.Encode(fsm.At(time.Now(), origin), command)
 	if err != nil {
@@ -51,6 +50,21 @@ func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Comma
 		return fsm.Result{}, result.Problem
 	}
 	return result, nil
+}
+
+// beyondLevel refuses a command that not every member may know, and names the header at fault, if it is
+// one: a client may do without its key.
+func beyondLevel(level int, origin fsm.Origin, command fsm.Command) *api.Problem {
+	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
+		WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+	switch {
+	case fsm.LevelOf(fsm.Origin{}, command) > level:
+		return problem
+	case origin.Key != "":
+		return problem.InField(api.HeaderIdempotencyKey)
+	default:
+		return problem.InField("If-Match")
+	}
 }
 
 func noLeader() *api.Problem {

@@ -21,6 +21,7 @@ import (
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/controlplane/httpapi"
 	"github.com/stead-io/stead/controlplane/peers"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 const (
@@ -43,6 +44,7 @@ type Member struct {
 	roster    *rosterBoard
 	server    *httpapi.Server
 	dns       *dns.Server // nil: this member answers none
+	webhooks  *webhooks.Webhooks
 	http      *http.Client
 
 	apiListener  net.Listener
@@ -115,6 +117,9 @@ func (m *Member) open() error {
 		return err
 	}
 	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState), m.describe)
+	if err := m.openWebhooks(); err != nil {
+		return err
+	}
 	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger})
 	m.run(hasState)
 	return nil

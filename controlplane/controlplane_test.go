@@ -27,6 +27,7 @@ type cluster struct {
 	t       *testing.T
 	folder  string
 	members [3]*Member
+	webhook string // URL, empty for none
 }
 
 func newCluster(t *testing.T) *cluster {
@@ -51,6 +52,9 @@ func (c *cluster) config(i int) Config {
 	config.DNS.Listen = "127.0.0.1:0"
 	config.Expect = len(c.members)
 	config.PlanDelay = 50 * time.Millisecond
+	if c.webhook != "" {
+		config.Webhooks, config.WebhookKey = []string{c.webhook}, []byte("0123456789abcdef")
+	}
 	config.Logger = slog.New(slog.NewTextHandler(c.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	for _, other := range c.members {
 		if other != nil {

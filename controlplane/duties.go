@@ -74,6 +74,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
 	probes := newProbes(m.config.Security, m.probed)
 	term := replica.Term()
+	defer m.startWebhooks(ctx)() // before anybody is answered as by the leader
 	m.duties.begin(m.knownProxies(), time.Now())
 	defer m.roster.wake()
 	defer m.duties.end()

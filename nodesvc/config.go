@@ -38,7 +38,8 @@ type Config struct {
 	// PublicAddress is the host:port for clients, where it differs; empty: it does not.
 	PublicAddress string
 	// DataDir keeps the store's identity beside its data; one process at a time may open it. Empty: a
-	// memory store, which is a new store in every process.
+	// memory store, which is a new store in every process. The node counts as alive only while a small
+	// write to the folder succeeds within TTL.
 	DataDir string
 	// Control lists control-plane members, each as base URL or host:port; any one of them is enough.
 	Control []string
@@ -76,6 +77,8 @@ type Config struct {
 	Logger *slog.Logger
 	// ControlPlane answers instead of the members in Control, in tests for one. Nil: they do.
 	ControlPlane ControlPlane
+
+	canaryWrite func() error // tries the disk in tests; nil: a file in DataDir does
 }
 
 // NewConfig returns a Config with every default filled in.

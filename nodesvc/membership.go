@@ -154,7 +154,7 @@ func (n *Node) beat(ctx context.Context, session api.SessionID) error {
 	ctx, cancel := context.WithTimeout(ctx, n.config.TTL)
 	defer cancel()
 	beat := api.Beat{Session: session, Load: &api.Load{Requests: n.stats.served.Load()}}
-	if ailment := n.health.ailment(time.Now()); ailment != "" {
+	if ailment := n.ailment(time.Now()); ailment != "" {
 		beat.Unhealthy = api.Clip(ailment)
 	}
 	if _, err := n.control.Beat(ctx, n.config.ID, beat); err != nil {
@@ -163,7 +163,7 @@ func (n *Node) beat(ctx context.Context, session api.SessionID) error {
 	}
 	n.stats.beats.Add(1)
 	if beat.Unhealthy != "" {
-		return fmt.Errorf("the service is not well: %s", beat.Unhealthy)
+		return fmt.Errorf("the node is not well: %s", beat.Unhealthy)
 	}
 	return nil
 }

@@ -34,6 +34,8 @@ var rules = []rule{
 	{from: "api", to: "nodesvc", reason: "the contract depends on none of its parties"},
 
 	{from: "controlplane/httpapi", to: "controlplane/peers", reason: "the API asks a Control; who finds whom is not HTTP's affair"},
+	{from: "controlplane/webhooks", to: "controlplane/consensus", reason: "webhooks ask a Log; they must not know that there is Raft"},
+	{from: "controlplane/webhooks", to: "controlplane/httpapi", reason: "what is posted is the contract's, not another room's"},
 	{from: "controlplane/httpapi", to: "controlplane/consensus", reason: "the API asks a Control; it must not know that there is Raft"},
 	{from: "", except: []string{"controlplane/consensus"}, to: "github.com/hashicorp/", direct: true, reason: "Raft's terms stay behind one door, so that another consensus could stand there"},
 	{from: "", except: []string{"controlplane/dns"}, to: "github.com/miekg/dns", direct: true, reason: "DNS messages stay behind one door; the others know rosters"},

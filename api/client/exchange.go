@@ -28,6 +28,9 @@ type request struct {
 	accept  string
 	timeout time.Duration // of one exchange with one member
 	once    bool          // one round over the members, no second
+	keyed   bool          // an operator's write, named by a key of its own
+
+	conditions conditions // of this call
 }
 
 // answer is what a member said, when it said what a control plane says.
@@ -36,6 +39,8 @@ type answer struct {
 	kind    string // media type, without parameters
 	cluster api.ClusterID
 	body    []byte
+	// replayed: the write had been carried out before.
+	replayed bool
 }
 
 // errUnsent marks an exchange that never had a connection: nothing of it was applied.
@@ -69,6 +74,8 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 		kind:    kind,
 		cluster: api.ClusterID(response.Header.Get(api.HeaderCluster)),
 		body:    body,
+
+		replayed: response.Header.Get(api.HeaderReplayed) == "true",
 	}
 	return got, got.failure()
 }
@@ -103,6 +110,7 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 	if c.actor != "" && ask.method != http.MethodGet {
 		sent.Header.Set(api.HeaderActor, c.actor)
 	}
+	ask.conditions.writeTo(sent.Header)
 	return sent, nil
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane"
 	"github.com/stead-io/stead/controlplane/dns"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 type controlFlags struct {
@@ -21,6 +23,7 @@ type controlFlags struct {
 	dnsMode   string
 	dnsOpen   bool
 	slots     slotsFlag
+	hookKey   string
 }
 
 func controlCommand() *cobra.Command {
@@ -70,6 +73,8 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
 	f.addDNS(command)
+	flags.StringArrayVar(&config.Webhooks, "webhook", nil, "`URL` that changes are posted to, up to 8; the same on every member")
+	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }
@@ -100,6 +105,19 @@ func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Con
 		}
 		config.NodeCIDRs = append(config.NodeCIDRs, network)
 	}
+	if f.hookKey != "" {
+		if config.WebhookKey, err = webhookKey(f.hookKey); err != nil {
+			return config, usageError{fmt.Errorf("invalid --webhook-key-file: %w", err)}
+		}
+	}
 	config.Logger, err = f.logger(command)
 	return config, err
+}
+
+func webhookKey(path string) ([]byte, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return webhooks.ParseKey(file)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,8 @@ type operator struct {
 	actor       string
 	consistency string
 	output      string
+	key         string
+	ifMatch     uint64
 }
 
 // newOperator gives a command, and those below it, the flags of an operator.
@@ -38,6 +41,8 @@ func newOperator(command *cobra.Command) *operator {
 	addControlFlag(flags, &o.control)
 	flags.StringVar(&o.actor, "actor", "", "`name` that history shows for what you change (default user@host)")
 	flags.StringVar(&o.consistency, "consistency", "default", "how fresh reads are: stale, default or linearizable")
+	flags.StringVar(&o.key, "idempotency-key", "", "`name` of this one write: repeated under the same, it is carried out once")
+	flags.Uint64Var(&o.ifMatch, "if-match", 0, "refuse the write if there is a `change` newer than this; 0 for never")
 	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
 	completeWords(command, "output", outputTable, outputJSON)
 	completeWords(command, "consistency", consistencies...)
@@ -86,13 +91,25 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 			return usageError{err}
 		}
 		defer c.Close()
-		command.SetContext(client.WithConsistency(command.Context(), o.consistency))
+		command.SetContext(o.conditions(command.Context()))
 		err = do(&session{Client: c, command: command, json: o.output == outputJSON}, args)
 		if errors.Is(err, client.ErrUnreachable) {
 			return o.unreachable(err)
 		}
 		return err
 	}
+}
+
+// conditions puts into the context what the flags ask of reads and writes.
+func (o *operator) conditions(ctx context.Context) context.Context {
+	ctx = client.WithConsistency(ctx, o.consistency)
+	if o.key != "" {
+		ctx = client.WithIdempotencyKey(ctx, o.key)
+	}
+	if o.ifMatch != 0 {
+		ctx = client.WithIfMatch(ctx, api.ChangeID(o.ifMatch))
+	}
+	return ctx
 }
 
 func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
@@ -134,6 +151,9 @@ func (s *session) printChanged(changed api.Changed, where string) error {
 	if changed.LeavesState > 0 {
 		s.say("%s moved; their state stays behind on %s (no state handoff in this version)",
 			plural(changed.LeavesState, "slot"), where)
+	}
+	if changed.Replayed && !s.json {
+		s.say("already done before, under the same idempotency key; this is what came of it then")
 	}
 	if changed.Note != "" && !s.json {
 		s.say("%s", changed.Note)

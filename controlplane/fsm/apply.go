@@ -94,6 +94,8 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.hold(command)
 	case Level:
 		return d.level(command)
+	case Delivered:
+		return d.delivered(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}
@@ -134,7 +136,7 @@ func (s *State) movedOn(base api.ChangeID) *api.Problem {
 		detail = newest.cause() + " by " + newest.Actor
 	}
 	return api.NewProblem(api.CodePrecondition, "the newest change is %d (%s), not %d", s.lastID, detail, base).
-		InField("If-Match").WithNext("look at what changed: stead ring diff c%d", base)
+		InField("If-Match").WithNext("look at what changed: stead ring diff c%d c%d", base, s.lastID)
 }
 
 // setNode puts a node (nil: none) at an index.
@@ -197,6 +199,9 @@ func (d *draft) addChange(kind string, node api.NodeID, status api.ChangeStatus)
 	}
 	d.state.changes = append(d.state.changes, change)
 	if over := len(d.state.changes) - changesKept; over > 0 {
+		for _, gone := range d.state.changes[:over] {
+			d.state.forgotten = max(d.state.forgotten, gone.Updated)
+		}
 		d.state.changes = d.state.changes[over:]
 	}
 	d.made = append(d.made, change)

@@ -26,6 +26,7 @@ const (
 	TypeWant      CommandType = 10
 	TypeHold      CommandType = 11
 	TypeLevel     CommandType = 12
+	TypeDelivered CommandType = 17
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -227,6 +228,8 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Hold](body)
 	case TypeLevel:
 		return decodeAs[Level](body)
+	case TypeDelivered:
+		return decodeAs[Delivered](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

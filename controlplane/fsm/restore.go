@@ -15,6 +15,7 @@ func (doc *snapshotDocument) state() (*State, error) {
 		Cluster: doc.Cluster, Generation: doc.Generation, Number: doc.Number, Index: doc.Index,
 		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members,
 		lastID: doc.LastChange, pending: doc.Pending,
+		forgotten: doc.Forgotten, deliveries: doc.Deliveries,
 	}
 	for _, result := range doc.Results {
 		if result == nil {

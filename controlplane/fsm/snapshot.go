@@ -45,6 +45,8 @@ type snapshotDocument struct {
 	Changes    []changeDocument  `json:"changes"`
 	Versions   []versionDocument `json:"versions"`
 	Results    []*keyedResult    `json:"results,omitempty"`
+	Forgotten  uint64            `json:"forgotten,omitempty"`
+	Deliveries []Delivery        `json:"deliveries,omitempty"`
 }
 
 // wantDocument names the chunks of a want table by their place in Chunks.
@@ -87,7 +89,7 @@ func (s *State) document() *snapshotDocument {
 		Cluster: s.Cluster, Generation: s.Generation, Number: s.Number, Index: s.Index,
 		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
-		Results: s.results.items,
+		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries,
 	}
 	for i := range s.slots.count() {
 		doc.Slots = append(doc.Slots, s.slots.at(ring.Slot(i)))

@@ -26,9 +26,13 @@ type State struct {
 	slots slotTable
 	want  wantTable
 
-	changes  []*Change // ascending, without gaps
-	lastID   api.ChangeID
-	pending  []api.ChangeID // recorded, not planned yet
+	changes []*Change // ascending, without gaps
+	lastID  api.ChangeID
+	pending []api.ChangeID // recorded, not planned yet
+	// forgotten is the last log entry at which something happened to a change that is no longer kept.
+	forgotten  uint64
+	deliveries []Delivery // of webhooks
+
 	versions tail[*versionRecord]
 	results  tail[*keyedResult] // of commands with an idempotency key, oldest first
 	history  int                // bytes that versions hold on to

@@ -41,6 +41,7 @@ func (s *Server) showCluster(w http.ResponseWriter, _ *http.Request) error {
 		cluster.Alarms = append(cluster.Alarms, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))
 	}
+	cluster.Alarms = append(cluster.Alarms, s.control.Alarms(time.Now())...)
 	return writeJSON(w, http.StatusOK, cluster)
 }
 

@@ -45,6 +45,8 @@ type Control interface {
 	CheckNode(registration api.Registration) *api.Problem
 
 	Members() []api.Member
+	// Alarms are conditions this member knows of that want a person.
+	Alarms(now time.Time) []string
 	Term() uint64
 	Transfer(to string) error
 	// ExchangePeers merges what another member tells and answers with what is known here.

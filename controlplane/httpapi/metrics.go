@@ -65,14 +65,14 @@ func asNumber(yes bool) float64 {
 }
 
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
-	longPoll := route == "/v1/ring" || route == "/v1/roster"
+	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
 		m.requests.WithLabelValues(route, r.Method, strconv.Itoa(recorder.status)).Inc()
-		if !longPoll {
+		if !waits {
 			m.duration.WithLabelValues(route).Observe(time.Since(start).Seconds())
 		}
 	})

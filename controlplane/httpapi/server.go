@@ -42,6 +42,8 @@ type Server struct {
 	metrics *metrics
 	logger  *slog.Logger
 	http    *http.Server
+	// subscribers is a place for each reader of events.
+	subscribers subscribers
 }
 
 // New makes the server; Run must run for long-polls to be answered.
@@ -54,6 +56,7 @@ func New(config Config) *Server {
 		logger:  config.Logger,
 	}
 	s.metrics.registry.MustRegister(config.Collectors...)
+	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -108,6 +111,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/ring/diff", readable, s.diffRing},
 		{"GET", "/v1/ring/locate", readable, s.locateKey},
 		{"POST", "/v1/ring/rebalance", leader, s.rebalanceRing},
+		{"GET", "/v1/events", here, s.streamEvents},
 
 		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
 		{"GET", "/v1/proxies", leader, s.listProxies},

@@ -105,6 +105,8 @@ var nodeMetrics = []struct {
 		func(s nodesvc.Stats) float64 { return float64(s.Beats) }},
 	{describe("beat_failures_total", "Beats the control plane did not take."), prometheus.CounterValue,
 		func(s nodesvc.Stats) float64 { return float64(s.BeatFailures) }},
+	{describe("canary_seconds", "Time the last write that tries the disk took, or the one under way has taken."), prometheus.GaugeValue,
+		func(s nodesvc.Stats) float64 { return s.Canary.Seconds() }},
 }
 
 func describe(name, help string) *prometheus.Desc {
