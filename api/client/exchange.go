@@ -103,6 +103,7 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 	if c.actor != "" && ask.method != http.MethodGet {
 		sent.Header.Set(api.HeaderActor, c.actor)
 	}
+	condition(ctx, sent)
 	return sent, nil
 }
 

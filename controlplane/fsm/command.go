@@ -26,6 +26,9 @@ const (
 	TypeWant      CommandType = 10
 	TypeHold      CommandType = 11
 	TypeLevel     CommandType = 12
+
+	TypeArrange     CommandType = 13 // level 2 from here on
+	TypeMaintenance CommandType = 14
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -227,6 +230,10 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Hold](body)
 	case TypeLevel:
 		return decodeAs[Level](body)
+	case TypeArrange:
+		return decodeAs[Arrange](body)
+	case TypeMaintenance:
+		return decodeAs[Maintenance](body)
 	default:
 		return nil, ErrUnknownCommand
 	}
