@@ -11,11 +11,15 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
 
 var update = flag.Bool("update", false, "write new golden log entries; never change one that was released")
+
+// lastType is the newest type of command there is.
+const lastType = TypeMaintenance
 
 // goldenCommands holds one command of each type. Entries of these stand in testdata/log: a program must
 // decode what any earlier one wrote.
@@ -39,12 +43,21 @@ func goldenCommands() map[CommandType]Command {
 		TypeWant:      Want{Base: 4, Want: []byte{0, 0, 0xff, 0xff}, Changes: []api.ChangeID{2, 3}},
 		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
 		TypeLevel:     Level{Level: 1},
+		TypeArrange: Arrange{
+			Base: 4, Seen: 7, Rebalance: true, Rollback: 3, Want: []byte{0, 0, 0xff, 0xff}, Settle: []api.ChangeID{6},
+			Edits: Edits{
+				Add:     []api.Registration{{ID: "n9", Address: "127.0.0.1:7509", Weight: 2, Zone: "b", Lease: api.LeaseNone}},
+				Undrain: []api.NodeID{"n4"}, Remove: []api.NodeID{"n1"}, Drain: []api.NodeID{"n3"}, Force: true,
+				Patch: []Patch{{Node: "n2", Patch: api.NodePatch{Weight: &weight}}},
+			},
+		},
+		TypeMaintenance: Maintenance{Node: "n1", For: api.Duration(15 * time.Minute)},
 	}
 }
 
 func TestGoldenLogEntries(t *testing.T) {
 	commands := goldenCommands()
-	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
+	for kind := TypeBootstrap; kind <= lastType; kind++ {
 		command, listed := commands[kind]
 		if !listed {
 			t.Fatalf("no golden command of type %d", kind)
@@ -73,7 +86,7 @@ func TestGoldenLogEntries(t *testing.T) {
 
 // FuzzApply feeds arbitrary entries to a state with nodes: each is refused or leaves the invariants.
 func FuzzApply(f *testing.F) {
-	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
+	for kind := TypeBootstrap; kind <= lastType; kind++ {
 		if entry, err := os.ReadFile(filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))); err == nil {
 			f.Add(entry)
 		}
