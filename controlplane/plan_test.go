@@ -191,3 +191,38 @@ func TestMaintenanceOverHTTP(t *testing.T) {
 	ask[api.Changed](l, 200, "/v1/nodes/n3/maintenance", `{"for":"0s"}`)
 	l.await(func() bool { return held() == 0 })
 }
+
+// TestPlansWhileNodesRegister: each answer is what its own change did, however much else happens.
+func TestPlansWhileNodesRegister(t *testing.T) {
+	l := newPlanned(t, api.OnDownReset)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 10; i < 200; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			body := fmt.Sprintf(`{"id":"r%d","address":"127.0.0.1:%d","lease":"none","on_down":"reset"}`, i, i)
+			if response, err := http.Post("http://"+l.APIAddr()+"/v1/nodes", api.TypeJSON, strings.NewReader(body)); err == nil {
+				_ = response.Body.Close()
+			}
+		}
+	}()
+	for i := range 12 {
+		path, body := "/v1/ring/plan", fmt.Sprintf(`{"apply":true,"weights":{"n1":%d}}`, 2+i%2)
+		if i%3 == 2 {
+			path, body = "/v1/ring/rollback", fmt.Sprintf(`{"change":%d}`, 3)
+		}
+		done, _ := ask[api.RingPlan](l, 200, path, body)
+		if done.Applied == nil {
+			continue
+		}
+		if diff := l.diff(done.Diff.From, done.Applied.Version); !reflect.DeepEqual(diff, done.Diff) {
+			t.Fatalf("%s: %d slots were said to move, %d did, or others", done.Cause, done.Diff.Moved, diff.Moved)
+		}
+	}
+	close(stop)
+	<-stopped
+}

@@ -24,12 +24,9 @@ func ringCommand() *cobra.Command {
 		historyCommand(o),
 		diffCommand(o),
 		locateCommand(o),
-		&cobra.Command{
-			Use:   "rebalance",
-			Short: "Even out the ring, nodes that wait with their state included",
-			Args:  cobra.NoArgs,
-			RunE:  o.with(rebalance),
-		},
+		planCommand(o),
+		rollbackCommand(o),
+		rebalanceCommand(o),
 		watchCommand(o),
 	)
 	return command
