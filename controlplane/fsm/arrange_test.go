@@ -67,7 +67,7 @@ func (h *history) arrangement(edits Edits) Arrange {
 }
 
 // pair is a ring of two nodes that wait.
-func pair(t *testing.T) *history {
+func pair(t testing.TB) *history {
 	h := newHistory(t)
 	h.must(Register{node("n1", 1)})
 	h.must(Register{node("n2", 2)})

@@ -91,11 +91,19 @@ func FuzzApply(f *testing.F) {
 			f.Add(entry)
 		}
 	}
+	h := pair(f)
+	for _, command := range []Command{
+		h.arrangement(Edits{Add: []api.Registration{node("n3", 3)}, Remove: []api.NodeID{"n1"}, Force: true}),
+		h.arrangement(Edits{Drain: []api.NodeID{"n1"}}),
+	} {
+		entry, err := Encode(Header{}, command)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(entry)
+	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		h := newHistory(t)
-		h.must(Register{node("n1", 1)})
-		h.must(Register{node("n2", 2)})
-		h.spread("n1", "n2")
+		h := pair(t)
 		next, _, err := Apply(h.state, h.state.Index+1, entry)
 		if err != nil {
 			return

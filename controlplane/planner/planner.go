@@ -4,6 +4,8 @@
 // which slots may move for which cause, and when a plan is due; the arithmetic of spreading them is
 // api/ring's assigner, the moving itself is the state machine's.
 //
+// A proposal is a plan that a person asked to see: the command that carries it out, applied to a copy.
+//
 // Its invariant: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
 // a person asked for says so.
 package planner

@@ -137,7 +137,7 @@ func (r *reading) explain(plan *api.RingPlan) {
 		}
 	}
 	var notes []string
-	if !plan.Changes {
+	if !plan.Changes && len(plan.Blocked) == 0 {
 		notes = append(notes, "nothing to change")
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.unplaced)) {
