@@ -18,7 +18,7 @@ func newPlanned(t *testing.T, onDown api.OnDown) lone {
 	t.Helper()
 	l := newLone(t, func(config *Config) {
 		config.NodeCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/24")}
-		config.PlanDelay = 50 * time.Millisecond
+		config.PlanDelay, config.Settings.SlotBits = 50*time.Millisecond, api.SlotBitsMin
 	})
 	for i := range 2 {
 		l.send("POST", "/v1/nodes", fmt.Sprintf(`{"id":"n%d","address":"127.0.0.1:%d","lease":"none","on_down":%q}`, i+1, i+1, onDown))
@@ -198,7 +198,7 @@ func TestPlansWhileNodesRegister(t *testing.T) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
-		for i := 10; i < 200; i++ {
+		for i := 10; i < 100; i++ {
 			select {
 			case <-stop:
 				return

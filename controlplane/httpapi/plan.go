@@ -10,9 +10,6 @@ import (
 	"github.com/stead-io/stead/controlplane/planner"
 )
 
-// replansMax is how often a plan is made anew because the ring moved before it was applied.
-const replansMax = 20
-
 // planRing answers POST /v1/ring/plan.
 func (s *Server) planRing(w http.ResponseWriter, r *http.Request) error {
 	var ask api.PlanAsk
@@ -65,33 +62,56 @@ type intent struct {
 // plan answers with a plan, carried out if that is asked.
 func (s *Server) plan(w http.ResponseWriter, r *http.Request, intent intent) error {
 	if intent.apply {
-		if earlier, problem := s.control.State().Earlier(conditions(r.Context())); earlier != nil || problem != nil {
-			return s.replayPlan(w, earlier, problem)
-		}
+		return s.applyPlan(w, r, intent)
 	}
-	for tries := 1; ; tries++ {
-		plan, command, problem := s.look(r, intent)
-		if problem != nil {
-			return problem
-		}
-		if !intent.apply || !plan.Changes {
-			return writeJSON(w, http.StatusOK, plan)
-		}
-		result, err := s.propose(w, r, command)
-		if api.CodeOf(err) == api.CodeConflict && tries < replansMax {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		plan.Applied = &api.Changed{Change: result.Change, Version: result.Version, LeavesState: plan.LeavesState}
-		return writeJSON(w, http.StatusOK, plan)
+	plan, _, problem := s.look(r, s.control.State(), intent)
+	if problem != nil {
+		return problem
 	}
+	return writeJSON(w, http.StatusOK, plan)
 }
 
-// look makes the plan from the present state, and refuses one that may not be applied.
-func (s *Server) look(r *http.Request, intent intent) (api.RingPlan, fsm.Arrange, *api.Problem) {
-	state, now := s.control.State(), time.Now()
+// applyPlan makes the plan and carries it out, with nothing in between.
+func (s *Server) applyPlan(w http.ResponseWriter, r *http.Request, intent intent) error {
+	origin := conditions(r.Context())
+	origin.Actor = actor(r)
+	var plan api.RingPlan
+	var earlier *fsm.Result
+	result, err := s.control.ProposeAlone(r.Context(), origin, func(state *fsm.State) (fsm.Command, error) {
+		known, problem := state.Earlier(origin)
+		if known != nil || problem != nil {
+			earlier = known
+			return nil, asError(problem)
+		}
+		made, command, problem := s.look(r, state, intent)
+		if plan = made; problem != nil || !plan.Changes {
+			return nil, asError(problem)
+		}
+		return command, nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case earlier != nil:
+		w.Header().Set(api.HeaderReplayed, "true")
+		return writeJSON(w, http.StatusOK, recall(s.control.State(), *earlier))
+	case plan.Changes:
+		plan.Applied = &api.Changed{Change: result.Change, Version: result.Version, LeavesState: plan.LeavesState}
+	}
+	return writeJSON(w, http.StatusOK, plan)
+}
+
+// asError keeps the absence of a problem from becoming an error that is not nil.
+func asError(problem *api.Problem) error {
+	if problem == nil {
+		return nil
+	}
+	return problem
+}
+
+// look makes the plan of a state, and refuses one that may not be applied.
+func (s *Server) look(r *http.Request, state *fsm.State, intent intent) (api.RingPlan, fsm.Arrange, *api.Problem) {
+	now := time.Now()
 	if problem := state.CheckBase(conditions(r.Context()).Base); problem != nil {
 		return api.RingPlan{}, fsm.Arrange{}, problem
 	}
@@ -125,16 +145,7 @@ func refusePlan(plan api.RingPlan, intent intent) *api.Problem {
 	return nil
 }
 
-// replayPlan answers a request that was carried out before, under its key.
-func (s *Server) replayPlan(w http.ResponseWriter, earlier *fsm.Result, problem *api.Problem) error {
-	if problem != nil {
-		return problem
-	}
-	w.Header().Set(api.HeaderReplayed, "true")
-	return writeJSON(w, http.StatusOK, recall(s.control.State(), *earlier))
-}
-
-// recall writes what a plan did as far as history still tells.
+// recall answers a request that was carried out before, under its key, as far as history still tells.
 func recall(state *fsm.State, earlier fsm.Result) api.RingPlan {
 	plan := api.RingPlan{
 		Slots: state.SlotCount(), Nodes: []api.PlanNode{}, Diff: api.RingDiff{Slots: []api.SlotDiff{}, Nodes: []api.NodeDiff{}},

@@ -56,7 +56,7 @@ func (r *reading) block(field string, node api.NodeID, problem *api.Problem) {
 }
 
 func (r *reading) edits(ask api.PlanAsk) fsm.Edits {
-	edits := fsm.Edits{Remove: ask.Remove, Drain: ask.Drain, Undrain: slices.Clone(ask.Undrain), Force: ask.Force}
+	edits := fsm.Edits{Remove: ask.Remove, Drain: r.others(ask.Drain, true), Undrain: r.others(ask.Undrain, false), Force: ask.Force}
 	for i, add := range ask.Add {
 		if known := r.state.Node(add.ID); known != nil {
 			r.addKnown(&edits, known, add)
@@ -84,6 +84,16 @@ func (r *reading) edits(ask api.PlanAsk) fsm.Edits {
 		}
 	}
 	return edits
+}
+
+// others are those of the nodes that do not drain, or not drain, as they should already.
+func (r *reading) others(ids []api.NodeID, draining bool) (list []api.NodeID) {
+	for _, id := range ids {
+		if known := r.state.Node(id); known == nil || known.Draining != draining {
+			list = append(list, id)
+		}
+	}
+	return list
 }
 
 // nowhere is an address for a node that is only planned for, out of a network kept for examples (RFC 5737).

@@ -199,6 +199,10 @@ func TestPlanOfNothing(t *testing.T) {
 	f(api.PlanAsk{Weights: api.PlanWeight{"n1": 1}})
 	f(api.PlanAsk{Add: []api.PlanAdd{{ID: "n1"}}})
 	f(api.PlanAsk{Rebalance: true})
+	f(api.PlanAsk{Undrain: []api.NodeID{"n1"}})
+	w.apply(fsm.Drain{Node: "n1", On: true})
+	w.settle()
+	f(api.PlanAsk{Drain: []api.NodeID{"n1"}})
 }
 
 // TestPlanSettlesWhatWaits: joins that were not planned yet are part of the plan.
