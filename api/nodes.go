@@ -268,6 +268,8 @@ type Node struct {
 	Slots      int        `json:"slots"` // slots it is primary of
 	Registered time.Time  `json:"registered"`
 	Since      time.Time  `json:"since"` // of the status
+	// Maintenance is until when its absence is expected; nil: it is not.
+	Maintenance *time.Time `json:"maintenance,omitempty"`
 	// LastBeat is leader-local: how long ago the leader heard from the node.
 	LastBeat *Duration `json:"last_beat,omitempty"`
 	Load     *Load     `json:"load,omitempty"`

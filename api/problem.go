@@ -42,6 +42,7 @@ const (
 	CodeChangeGone       Code = "change_gone"
 	CodeChangeUnknown    Code = "change_unknown"
 	CodeConflict         Code = "conflict"
+	CodePlanStale        Code = "plan_stale"
 	CodeKeyReused        Code = "idempotency_key_reused"
 	CodeMemberNameKnown  Code = "member_name_known"
 	CodeNotAMember       Code = "not_a_member"
@@ -108,6 +109,7 @@ var Codes = map[Code]CodeFacts{
 	CodeChangeGone:       {410, false, "the change is older than the history kept; oldest names the first kept"},
 	CodeChangeUnknown:    {404, false, "the change is newer than any there has been"},
 	CodeConflict:         {409, true, "the state moved while the command was on its way; look again"},
+	CodePlanStale:        {412, false, "the plan would now come out otherwise; nothing was applied, detail says what it would be"},
 	CodeKeyReused:        {422, false, "the Idempotency-Key came with another request before; nothing was applied"},
 	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
 	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},

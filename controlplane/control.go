@@ -27,6 +27,12 @@ func (m *Member) Changed() <-chan struct{} { return m.machine.changes() }
 
 // Propose replicates a command and returns its result, or the problem it was refused with.
 func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
+	m.turn.RLock()
+	defer m.turn.RUnlock()
+	return m.replicate(origin, command)
+}
+
+func (m *Member) replicate(origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
 	replica := m.replica.Load()
 	if replica == nil {
 		return fsm.Result{}, noLeader()

@@ -53,6 +53,9 @@ type Member struct {
 	duties       duties
 	lastLed      atomic.Int64 // when this member last led, nanoseconds
 
+	// turn is held for reading while a command is proposed, and whole by who must not be overtaken.
+	turn sync.RWMutex
+
 	stop context.CancelFunc
 	done chan struct{} // closed when the member cannot go on, or was closed
 	all  sync.WaitGroup

@@ -23,6 +23,7 @@ const (
 type ControlPlane interface {
 	Register(context.Context, api.Registration) (api.Registered, error)
 	Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, error)
+	Node(context.Context, api.NodeID) (api.Node, error)
 	Drain(context.Context, api.NodeID) (api.Changed, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) (api.Changed, error)
 	// Watch calls onView for every ring newer than have until ctx ends.

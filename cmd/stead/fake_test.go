@@ -37,6 +37,9 @@ func fakeControl() http.Handler {
 	says("GET /v1/ring/diff", fakeDiff())
 	says("GET /v1/ring/locate", fakeRing(34).Location([]byte("acme")))
 	says("POST /v1/ring/rebalance", api.Changed{Version: fakeVersion})
+	says("POST /v1/nodes/n2/maintenance", api.Changed{Change: 16, Version: fakeVersion})
+	mux.HandleFunc("POST /v1/ring/plan", planRings)
+	mux.HandleFunc("POST /v1/ring/rollback", rollBack)
 	says("PATCH /v1/nodes/n1", api.Changed{Change: 13, Version: fakeVersion, LeavesState: 1})
 	mux.HandleFunc("GET /v1/ring", serveRing)
 	mux.HandleFunc("POST /v1/nodes/{id}/drain", drainOnly("n2"))
@@ -136,6 +139,8 @@ func fakeNodes() api.NodeList {
 	n2 := node("n2", "127.0.0.1:7501", api.NodeDown)
 	n2.Draining = true
 	n3 := node("n3", "127.0.0.1:7502", api.NodeUp)
+	until := fakeMoment.Add(15 * time.Minute)
+	n2.Maintenance = &until
 	n3.Lease, n3.OnDown = api.LeaseNone, api.OnDownReset
 	return api.NodeList{Nodes: []api.Node{n1, n2, n3}, Version: fakeVersion}
 }

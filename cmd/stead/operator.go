@@ -31,7 +31,7 @@ type operator struct {
 	consistency string
 	output      string
 	key         string
-	ifMatch     uint64
+	checkChange uint64
 }
 
 // newOperator gives a command, and those below it, the flags of an operator.
@@ -42,7 +42,7 @@ func newOperator(command *cobra.Command) *operator {
 	flags.StringVar(&o.actor, "actor", "", "`name` that history shows for what you change (default user@host)")
 	flags.StringVar(&o.consistency, "consistency", "default", "how fresh reads are: stale, default or linearizable")
 	flags.StringVar(&o.key, "idempotency-key", "", "`name` of this one write: repeated under the same, it is carried out once")
-	flags.Uint64Var(&o.ifMatch, "if-match", 0, "refuse the write if there is a `change` newer than this; 0 for never")
+	flags.Uint64Var(&o.checkChange, "check-change", 0, "refuse the write if a `change` newer than this one stands; 0: never")
 	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
 	completeWords(command, "output", outputTable, outputJSON)
 	completeWords(command, "consistency", consistencies...)
@@ -106,8 +106,8 @@ func (o *operator) conditions(ctx context.Context) context.Context {
 	if o.key != "" {
 		ctx = client.WithIdempotencyKey(ctx, o.key)
 	}
-	if o.ifMatch != 0 {
-		ctx = client.WithIfMatch(ctx, api.ChangeID(o.ifMatch))
+	if o.checkChange != 0 {
+		ctx = client.WithIfMatch(ctx, api.ChangeID(o.checkChange))
 	}
 	return ctx
 }

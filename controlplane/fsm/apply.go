@@ -62,8 +62,8 @@ func levelSet(command Command) int {
 }
 
 func (d *draft) run(command Command) *api.Problem {
-	if base := d.header.Base; base != 0 && base != d.state.lastID {
-		return d.state.movedOn(base)
+	if problem := d.state.CheckBase(d.header.Base); problem != nil {
+		return problem
 	}
 	if bootstrap, first := command.(Bootstrap); first {
 		return d.bootstrap(bootstrap)
@@ -96,6 +96,10 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.level(command)
 	case Delivered:
 		return d.delivered(command)
+	case Arrange:
+		return d.arrange(command)
+	case Maintenance:
+		return d.maintenance(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}
@@ -110,7 +114,8 @@ type draft struct {
 	result Result
 
 	cause       string
-	made        []*Change // by this command
+	made        []*Change        // by this command
+	leaving     []ring.NodeIndex // nodes that the end of this command removes
 	ownNodes    bool
 	ownChunks   [chunkCount]bool
 	ownChanges  bool
@@ -129,8 +134,11 @@ func newDraft(before *State, index uint64, header Header) *draft {
 	return d
 }
 
-// movedOn refuses a command that was made before the newest change.
-func (s *State) movedOn(base api.ChangeID) *api.Problem {
+// CheckBase refuses what was asked in sight of another change than the newest; 0: of any.
+func (s *State) CheckBase(base api.ChangeID) *api.Problem {
+	if base == 0 || base == s.lastID {
+		return nil
+	}
 	detail := "there was none"
 	if newest, problem := s.Change(s.lastID); problem == nil {
 		detail = newest.cause() + " by " + newest.Actor
@@ -238,6 +246,12 @@ func (d *draft) ownChangeList() {
 
 // editChange replaces a recorded change by an edited copy.
 func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
+	for _, made := range d.made {
+		if made.ID == id {
+			edit(made)
+			return
+		}
+	}
 	if _, problem := d.state.Change(id); problem != nil {
 		return // no longer kept
 	}

@@ -26,7 +26,10 @@ const (
 	TypeWant      CommandType = 10
 	TypeHold      CommandType = 11
 	TypeLevel     CommandType = 12
-	TypeDelivered CommandType = 17
+
+	TypeArrange     CommandType = 13 // level 2 from here on
+	TypeMaintenance CommandType = 14
+	TypeDelivered   CommandType = 17
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -230,6 +233,10 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Level](body)
 	case TypeDelivered:
 		return decodeAs[Delivered](body)
+	case TypeArrange:
+		return decodeAs[Arrange](body)
+	case TypeMaintenance:
+		return decodeAs[Maintenance](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

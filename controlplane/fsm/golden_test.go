@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
@@ -41,6 +42,15 @@ func goldenCommands() map[CommandType]Command {
 		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
 		TypeLevel:     Level{Level: 1},
 		TypeDelivered: Delivered{Webhook: "00112233445566778899aabbccddeeff", Index: 57},
+		TypeArrange: Arrange{
+			Base: 4, Seen: 7, Rebalance: true, Rollback: 3, Want: []byte{0, 0, 0xff, 0xff}, Settle: []api.ChangeID{6},
+			Edits: Edits{
+				Add:     []api.Registration{{ID: "n9", Address: "127.0.0.1:7509", Weight: 2, Zone: "b", Lease: api.LeaseNone}},
+				Undrain: []api.NodeID{"n4"}, Remove: []api.NodeID{"n1"}, Drain: []api.NodeID{"n3"}, Force: true,
+				Patch: []Patch{{Node: "n2", Patch: api.NodePatch{Weight: &weight}}},
+			},
+		},
+		TypeMaintenance: Maintenance{Node: "n1", For: api.Duration(15 * time.Minute)},
 	}
 }
 
@@ -83,11 +93,19 @@ func FuzzApply(f *testing.F) {
 			f.Add(entry)
 		}
 	}
+	h := pair(f)
+	for _, command := range []Command{
+		h.arrangement(Edits{Add: []api.Registration{node("n3", 3)}, Remove: []api.NodeID{"n1"}, Force: true}),
+		h.arrangement(Edits{Drain: []api.NodeID{"n1"}}),
+	} {
+		entry, err := Encode(Header{}, command)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(entry)
+	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		h := newHistory(t)
-		h.must(Register{node("n1", 1)})
-		h.must(Register{node("n2", 2)})
-		h.spread("n1", "n2")
+		h := pair(t)
 		next, _, err := Apply(h.state, h.state.Index+1, entry)
 		if err != nil {
 			return

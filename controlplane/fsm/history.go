@@ -29,12 +29,16 @@ type Change struct {
 	Lossy       bool
 	LeavesState int
 	Detail      string
+	Words       string    `json:",omitempty"` // what it was, where kind and node do not say it
 	Updated     uint64    `json:",omitempty"` // log index of the last thing that happened to it
 	want        wantTable // set once it is planned
 }
 
 // cause says in words what the change was.
 func (c *Change) cause() string {
+	if c.Words != "" {
+		return c.Words
+	}
 	if c.Node == "" {
 		return c.Kind
 	}
@@ -55,6 +59,9 @@ func (c *Change) Show() api.Change {
 	}
 	return shown
 }
+
+// Planned reports whether the change led to a want.
+func (c *Change) Planned() bool { return c.want.replicas > 0 }
 
 // Want spells out the wanted replicas that the change led to, nil before it was planned.
 func (c *Change) Want() [][]api.NodeID { return c.want.ids() }

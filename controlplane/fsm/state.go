@@ -49,6 +49,8 @@ type Node struct {
 	Draining     bool
 	// Held: the governor keeps its slots from being given away.
 	Held bool
+	// Maintenance is until when its absence is expected, by the state's clock in milliseconds; 0: never was.
+	Maintenance int64 `json:",omitempty"`
 }
 
 // New is the state before the first command.

@@ -16,6 +16,11 @@ type Control interface {
 
 	// Propose replicates a command. On a member that does not lead it fails with no_leader.
 	Propose(ctx context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error)
+	// ProposeAlone replicates the command that plan makes of the present state, with nothing proposed in
+	// between; nil proposes nothing.
+	ProposeAlone(ctx context.Context, origin fsm.Origin, plan func(*fsm.State) (fsm.Command, error)) (fsm.Result, error)
+	// Settleable lists the pending changes that a plan made of a state now would answer.
+	Settleable(state *fsm.State, now time.Time) []api.ChangeID
 	// Linearize waits until State holds all that was committed before the call; leader only.
 	Linearize(ctx context.Context) error
 

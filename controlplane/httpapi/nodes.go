@@ -81,6 +81,10 @@ func (s *Server) show(node *fsm.Node, held map[uint16]int) api.Node {
 		Registered: time.UnixMilli(node.Registered).UTC(), Since: time.UnixMilli(node.Since).UTC(),
 		Slots: held[uint16(node.Index)],
 	}
+	if node.Maintained(s.control.State().Time()) {
+		until := time.UnixMilli(node.Maintenance).UTC()
+		shown.Maintenance = &until
+	}
 	if ago, load, known := s.control.LastHeard(node.Registration.ID, time.Now()); known {
 		rounded := api.Duration(ago.Round(time.Millisecond))
 		shown.LastBeat, shown.Load = &rounded, load

@@ -102,6 +102,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/nodes/{id}/beat", leader, s.beatNode},
 		{"POST", "/v1/nodes/{id}/drain", leader, s.drainNode},
 		{"POST", "/v1/nodes/{id}/undrain", leader, s.undrainNode},
+		{"POST", "/v1/nodes/{id}/maintenance", leader, s.maintainNode},
 
 		{"GET", "/v1/ring", here, s.pollRing},
 		{"GET", "/v1/ring/versions", readable, s.listVersions},
@@ -112,6 +113,8 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/ring/locate", readable, s.locateKey},
 		{"POST", "/v1/ring/rebalance", leader, s.rebalanceRing},
 		{"GET", "/v1/events", here, s.streamEvents},
+		{"POST", "/v1/ring/plan", leader, s.planRing},
+		{"POST", "/v1/ring/rollback", leader, s.rollbackRing},
 
 		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
 		{"GET", "/v1/proxies", leader, s.listProxies},

@@ -69,6 +69,8 @@ func (c *soloControl) Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, e
 	return api.Beaten{}, nil
 }
 
+func (*soloControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
+
 func (c *soloControl) Drain(context.Context, api.NodeID) (api.Changed, error) {
 	return api.Changed{}, nil
 }
