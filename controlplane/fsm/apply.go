@@ -96,6 +96,10 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.level(command)
 	case Delivered:
 		return d.delivered(command)
+	case Forget:
+		return d.forget(command)
+	case Enlist:
+		return d.enlist(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}

@@ -230,6 +230,10 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Level](body)
 	case TypeDelivered:
 		return decodeAs[Delivered](body)
+	case TypeForget:
+		return decodeAs[Forget](body)
+	case TypeEnlist:
+		return decodeAs[Enlist](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

@@ -41,6 +41,8 @@ func goldenCommands() map[CommandType]Command {
 		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
 		TypeLevel:     Level{Level: 1},
 		TypeDelivered: Delivered{Webhook: "00112233445566778899aabbccddeeff", Index: 57},
+		TypeForget:    Forget{ID: "c1-0011223344556677"},
+		TypeEnlist:    Enlist{Name: "c4", Replaces: "c1-0011223344556677", On: true},
 	}
 }
 
