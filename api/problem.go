@@ -46,6 +46,12 @@ const (
 	CodeKeyReused        Code = "idempotency_key_reused"
 	CodeMemberNameKnown  Code = "member_name_known"
 	CodeNotAMember       Code = "not_a_member"
+	CodeMemberUnknown    Code = "member_unknown"
+	CodeMemberAlive      Code = "member_alive"
+	CodeMemberBusy       Code = "member_busy"
+	CodeMembersFull      Code = "members_full"
+	CodeLastMember       Code = "last_member"
+	CodeQuorumAtRisk     Code = "quorum_at_risk"
 	CodeWrongCluster     Code = "wrong_cluster"
 	CodeNoLeader         Code = "no_leader"
 	CodeAmbiguous        Code = "ambiguous"
@@ -113,6 +119,12 @@ var Codes = map[Code]CodeFacts{
 	CodeKeyReused:        {422, false, "the Idempotency-Key came with another request before; nothing was applied"},
 	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
 	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},
+	CodeMemberUnknown:    {404, false, "the control plane has no member of that name or id"},
+	CodeMemberAlive:      {409, false, "the member runs: its name cannot go to another data folder"},
+	CodeMemberBusy:       {409, false, "another change of the same member is under way"},
+	CodeMembersFull:      {409, false, "the control plane has as many members as it can have"},
+	CodeLastMember:       {409, false, "it is the only member that can vote"},
+	CodeQuorumAtRisk:     {409, false, "the members that live would not be a majority of those that remain"},
 	CodeWrongCluster:     {409, false, "the request names another cluster"},
 	CodeNoLeader:         {503, true, "no leader is known to this member"},
 	CodeAmbiguous:        {503, false, "leadership was lost on the way; the command may or may not have been applied"},

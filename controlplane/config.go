@@ -11,6 +11,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/dns"
+	"github.com/stead-io/stead/controlplane/membership"
 	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
@@ -23,7 +24,15 @@ const (
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
 
-	membersMax = 7
+	SnapshotIntervalDefault  = 2 * time.Minute
+	SnapshotThresholdDefault = 8192
+	TrailingLogsDefault      = 10240
+)
+
+// Lower bounds.
+const (
+	memberDeadAfterMin  = 5 * time.Second
+	snapshotIntervalMin = 100 * time.Millisecond
 )
 
 // KeysDefault are the key rules of a new cluster.
@@ -61,7 +70,15 @@ type Config struct {
 	// is posted.
 	Webhooks   []string
 	WebhookKey []byte
-	Logger     *slog.Logger
+	// MemberDeadAfter is how long another member must be silent to be removed unasked, where enough others
+	// remain; 0: never. A removed member does not come back by itself.
+	MemberDeadAfter time.Duration
+	// SnapshotInterval, SnapshotThreshold (entries) and TrailingLogs (entries) say how often the log is
+	// cut. Smaller: less disk, faster starts; members that were away longer get the whole state.
+	SnapshotInterval  time.Duration
+	SnapshotThreshold uint64
+	TrailingLogs      uint64
+	Logger            *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -75,8 +92,10 @@ func NewConfig() Config {
 		},
 		PlanDelay:  PlanDelayDefault,
 		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
-		DNS:    dns.NewSettings(),
-		Logger: slog.Default(),
+		DNS:              dns.NewSettings(),
+		SnapshotInterval: SnapshotIntervalDefault, SnapshotThreshold: SnapshotThresholdDefault,
+		TrailingLogs: TrailingLogsDefault,
+		Logger:       slog.Default(),
 	}
 }
 
@@ -99,7 +118,7 @@ func (c Config) Validate() error {
 	if _, err := transport.Advertised(c.RaftListen, c.RaftAdvertise); err != nil {
 		return err
 	}
-	if c.Expect < 0 || c.Expect > membersMax {
+	if c.Expect < 0 || c.Expect > membership.MembersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
 	}
 	if err := webhooks.ValidateURLs(c.Webhooks); err != nil {
@@ -117,6 +136,12 @@ func (c Config) Validate() error {
 	if err := c.DNS.Validate(); err != nil {
 		return err
 	}
+	if c.MemberDeadAfter < 0 || c.MemberDeadAfter > 0 && c.MemberDeadAfter < memberDeadAfterMin {
+		return fmt.Errorf("a member is dead after %v at the least, or never (0)", memberDeadAfterMin)
+	}
+	if c.SnapshotInterval < snapshotIntervalMin || c.SnapshotThreshold == 0 || c.TrailingLogs == 0 {
+		return fmt.Errorf("the snapshot interval is at least %v, its threshold and the trailing log at least 1", snapshotIntervalMin)
+	}
 	founding := c.Settings
 	founding.HashKey = "00000000000000000000000000000000"
 	if problem := founding.Validate(); problem != nil {
@@ -127,3 +152,6 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+// advertised is the address others dial, given the one bound.
+func (c Config) advertised(bound string) string { return firstOf(c.Advertise, bound) }

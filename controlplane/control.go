@@ -261,7 +261,7 @@ func (m *Member) Members() []api.Member {
 			applied = m.State().Index
 		}
 		list = append(list, api.Member{
-			ID: server.ID, Name: info.Name, API: info.API, Raft: info.Raft, Voter: server.Voter,
+			ID: server.ID, Name: peers.NameOf(server.ID), API: info.API, Raft: info.Raft, Voter: server.Voter,
 			Leader: server.ID == leader, Alive: m.directory.Alive(server.ID, now),
 			Applied: applied, Level: info.Level,
 		})
@@ -272,12 +272,15 @@ func (m *Member) Members() []api.Member {
 // Transfer hands leadership to a member, by name or id; "" lets Raft choose.
 func (m *Member) Transfer(to string) error {
 	var target api.MemberID
+	voter := false
 	for _, member := range m.Members() {
 		if to != "" && (string(member.ID) == to || member.Name == to) {
-			target = member.ID
+			target, voter = member.ID, member.Voter
 		}
 	}
 	switch {
+	case to != "" && target != "" && !voter:
+		return api.NewProblem(api.CodeInvalid, "member %s has no vote yet", api.Clip(to)).InField("to")
 	case to != "" && target == "":
 		return api.NewProblem(api.CodeInvalid, "there is no member %q", api.Clip(to)).InField("to")
 	case target == m.ID():
@@ -299,8 +302,11 @@ func (m *Member) Transfer(to string) error {
 // ExchangePeers merges what another member tells and answers with what is known here.
 func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, error) {
 	err := m.directory.Merge(message, now)
-	if errors.Is(err, peers.ErrElsewhere) {
+	switch {
+	case errors.Is(err, peers.ErrElsewhere):
 		return api.Peers{}, api.NewProblem(api.CodeConflict, "%v", err)
+	case errors.Is(err, peers.ErrOtherCluster):
+		return api.Peers{}, api.NewProblem(api.CodeWrongCluster, "%v", err)
 	}
 	if err != nil {
 		return api.Peers{}, api.NewProblem(api.CodeInvalid, "%v", err)

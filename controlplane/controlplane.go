@@ -50,6 +50,7 @@ type Member struct {
 	apiListener  net.Listener
 	raftListener net.Listener
 	replica      atomic.Pointer[consensus.Replica] // nil until the cluster stands
+	kept         atomic.Bool                       // it is on disk that this member has a log
 	duties       duties
 	lastLed      atomic.Int64 // when this member last led, nanoseconds
 
@@ -172,7 +173,7 @@ func (m *Member) run(hasState bool) {
 func (m *Member) selfInfo(hasState bool) api.PeerInfo {
 	return api.PeerInfo{
 		ID: m.identity.ID(), Name: m.config.Name, Boot: m.identity.Boot,
-		API:      "http://" + firstOf(m.config.Advertise, m.APIAddr()),
+		API:      "http://" + m.config.advertised(m.APIAddr()),
 		Raft:     firstOf(m.config.RaftAdvertise, m.RaftAddr()),
 		DNS:      m.dnsHost(),
 		HasState: hasState, Expect: m.config.Expect, Level: fsm.LevelSupported,
@@ -198,30 +199,50 @@ func fingerprint(settings api.Settings) string {
 
 // takePart opens Raft when the time has come, and then does the leader's duties whenever it leads.
 func (m *Member) takePart(ctx context.Context, hasState bool) {
-	var founders []api.MemberID
+	decision := peers.Decision{}
 	if !hasState {
 		var started bool
-		if founders, started = m.awaitFounding(ctx); !started {
+		if decision, started = m.awaitListing(ctx); !started {
 			return
 		}
 	}
-	replica, err := consensus.Open(consensus.Config{
-		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
-		Dial: m.config.Security.Dial, Resolve: m.directory.RaftAddress,
-		Machine: m.machine, Logger: m.logger,
-	}, founders)
-	if err == nil {
-		err = m.identity.MarkJoined()
-	}
+	replica, err := m.openReplica(decision)
 	if err != nil {
 		m.fail(err)
 		return
 	}
 	m.replica.Store(replica)
+	var heeding sync.WaitGroup
+	heeding.Go(func() { m.heed(ctx, replica) })
 	m.reignWheneverElected(ctx, replica)
+	heeding.Wait()
 	if err := replica.Close(); err != nil {
 		m.logger.Warn("Raft did not stop cleanly", "error", err)
 	}
+}
+
+// openReplica opens Raft. A founder has its log from the start; a nonvoter gets it from the leader, and
+// until then there is nothing whose loss would matter.
+func (m *Member) openReplica(decision peers.Decision) (*consensus.Replica, error) {
+	const foundedAt = 1 // the index of the founding configuration
+	if err := m.identity.MarkListed(max(foundedAt, decision.Configured)); err != nil {
+		return nil, err
+	}
+	replica, err := consensus.Open(consensus.Config{
+		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
+		Dial: m.config.Security.Dial, Resolve: m.directory.RaftAddress,
+		Machine: m.machine, Logger: m.logger,
+		SnapshotInterval: m.config.SnapshotInterval, SnapshotThreshold: m.config.SnapshotThreshold,
+		TrailingLogs: m.config.TrailingLogs,
+	}, decision.Founders)
+	if err != nil || decision.Nonvoter {
+		return replica, err
+	}
+	if err := m.identity.MarkJoined(); err != nil {
+		return nil, errors.Join(err, replica.Close())
+	}
+	m.kept.Store(true)
+	return replica, nil
 }
 
 // describe fills in what this member tells the others of itself that changes as it runs.
@@ -230,35 +251,48 @@ func (m *Member) describe(self *api.PeerInfo) {
 	if replica == nil {
 		return
 	}
-	self.HasState, self.Applied = true, m.State().Index
-	servers, err := replica.Servers()
-	if err != nil {
-		return // Raft is stopping
+	state, committed := m.State(), replica.Committed()
+	self.HasState, self.Applied, self.Cluster = m.kept.Load(), state.Index, state.Cluster
+	self.Configured = committed.Index
+	servers := committed.Servers
+	if committed.Index == 0 {
+		servers, _ = replica.Servers() // none when Raft is stopping
 	}
-	self.Members = nil
+	self.Members, self.Nonvoters, self.Awaits = nil, nil, nil
 	for _, server := range servers {
 		self.Members = append(self.Members, server.ID)
+		if !server.Voter {
+			self.Nonvoters = append(self.Nonvoters, server.ID)
+		}
+	}
+	for _, asked := range state.Enlisted {
+		self.Awaits = append(self.Awaits, asked.Name)
 	}
 }
 
-// awaitFounding waits until this member may open Raft; false: it never will.
-func (m *Member) awaitFounding(ctx context.Context) (founders []api.MemberID, start bool) {
-	lastLog := time.Now()
+// awaitListing waits until this member founds the cluster or is listed in it; false: it never will be.
+func (m *Member) awaitListing(ctx context.Context) (decision peers.Decision, start bool) {
+	lastLog, lastWaiting := time.Now(), ""
 	for {
-		decision := m.directory.Decide(time.Now())
+		decision := m.directory.Decide(time.Now(), m.identity.Newcomer)
+		if decision.Newcomer && decision.Refusal == nil {
+			if err := m.identity.MarkNewcomer(); err != nil {
+				decision.Refusal = api.NewProblem(api.CodeInternal, "%v", err)
+			}
+		}
 		switch {
 		case decision.Refusal != nil:
 			m.fail(decision.Refusal)
-			return nil, false
+			return decision, false
 		case decision.Start:
-			return decision.Founders, true
-		case time.Since(lastLog) > waitingLogEvery:
-			m.logger.Info("waiting to found the cluster", "missing", decision.Waiting)
-			lastLog = time.Now()
+			return decision, true
+		case time.Since(lastLog) > waitingLogEvery, decision.Newcomer && decision.Waiting != lastWaiting:
+			m.logger.Info("waiting to take part", "for", decision.Waiting)
+			lastLog, lastWaiting = time.Now(), decision.Waiting
 		}
 		select {
 		case <-ctx.Done():
-			return nil, false
+			return decision, false
 		case <-time.After(decideEvery):
 		}
 	}

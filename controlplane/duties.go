@@ -72,6 +72,9 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		}
 	}
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
+	var stewarding sync.WaitGroup
+	stewarding.Go(func() { newSteward(m, replica).run(ctx) })
+	defer stewarding.Wait()
 	probes := newProbes(m.config.Security, m.probed)
 	term := replica.Term()
 	defer m.startWebhooks(ctx)() // before anybody is answered as by the leader
@@ -108,8 +111,7 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 	}
 }
 
-// ascend brings a new leader up to date: everything of earlier terms is applied, the cluster exists,
-// and the names of its members are recorded.
+// ascend brings a new leader up to date: everything of earlier terms is applied, and the cluster exists.
 func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 	if err := replica.Barrier(); err != nil {
 		return err
@@ -119,21 +121,6 @@ func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 			return err
 		}
 		m.logger.Info("cluster founded", "cluster", m.State().Cluster)
-	}
-	servers, err := replica.Servers()
-	if err != nil {
-		return err
-	}
-	known := make(map[api.MemberID]bool)
-	for _, member := range m.State().Members {
-		known[member.ID] = true
-	}
-	for _, server := range servers {
-		if info, met := m.directory.Info(server.ID); met && !known[server.ID] {
-			if _, err := m.Propose(ctx, bySystem, fsm.Member{ID: server.ID, Name: info.Name}); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }

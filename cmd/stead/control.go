@@ -75,6 +75,7 @@ func (f *controlFlags) add(command *cobra.Command) {
 	f.addDNS(command)
 	flags.StringArrayVar(&config.Webhooks, "webhook", nil, "`URL` that changes are posted to, up to 8; the same on every member")
 	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
+	f.addMembership(command)
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }
@@ -87,6 +88,15 @@ func (f *controlFlags) addDNS(command *cobra.Command) {
 	flags.DurationVar(&config.TTL, "dns-ttl", config.TTL, "time resolvers may keep an answer")
 	flags.BoolVar(&f.dnsOpen, "insecure-dns", false, "answer DNS, and only DNS, beyond loopback")
 	completeWords(command, "dns-mode", string(dns.ModeHealthy), string(dns.ModeAll))
+}
+
+// addMembership adds the flags about other members and how far they may fall behind.
+func (f *controlFlags) addMembership(command *cobra.Command) {
+	flags, config := command.Flags(), &f.config
+	flags.DurationVar(&config.MemberDeadAfter, "member-dead-after", config.MemberDeadAfter, "silence after which a member is removed unasked, where at least three others can vote; 0: never")
+	flags.DurationVar(&config.SnapshotInterval, "raft-snapshot-interval", config.SnapshotInterval, "how often it is looked whether the log is to be cut")
+	flags.Uint64Var(&config.SnapshotThreshold, "raft-snapshot-threshold", config.SnapshotThreshold, "log entries past the last snapshot that make it due for another")
+	flags.Uint64Var(&config.TrailingLogs, "raft-trailing-logs", config.TrailingLogs, "log entries kept behind a snapshot, for members that were away")
 }
 
 // complete turns what the flags say into the config.

@@ -113,6 +113,7 @@ func (g *group) open(id api.MemberID, address string, founders ...api.MemberID) 
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		},
 		Resolve: g.resolve, Machine: m.journal, Logger: slog.New(slog.DiscardHandler),
+		SnapshotInterval: time.Hour, SnapshotThreshold: 8192, TrailingLogs: 10240,
 	}, founders)
 	if err != nil {
 		g.t.Fatal(err)

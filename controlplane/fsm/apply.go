@@ -100,6 +100,10 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.arrange(command)
 	case Maintenance:
 		return d.maintenance(command)
+	case Forget:
+		return d.forget(command)
+	case Enlist:
+		return d.enlistMember(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}

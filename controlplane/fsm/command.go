@@ -29,7 +29,9 @@ const (
 
 	TypeArrange     CommandType = 13 // level 2 from here on
 	TypeMaintenance CommandType = 14
+	TypeForget      CommandType = 16
 	TypeDelivered   CommandType = 17
+	TypeEnlist      CommandType = 18
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -237,6 +239,10 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Arrange](body)
 	case TypeMaintenance:
 		return decodeAs[Maintenance](body)
+	case TypeForget:
+		return decodeAs[Forget](body)
+	case TypeEnlist:
+		return decodeAs[Enlist](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

@@ -15,11 +15,12 @@ import (
 //  3. Wants: listed or since removed, distinct, without gaps.
 //  4. Changes: numbered without gaps up to the newest; pending ones are marked so.
 //  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
+//  6. Members: no id and no name twice, and no name asked for twice.
 func (s *State) Check() error {
 	if s.Cluster == "" {
 		return nil // nothing can be wrong before there is anything
 	}
-	for _, check := range []func() error{s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions} {
+	for _, check := range []func() error{s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions, s.checkMembers} {
 		if err := check(); err != nil {
 			return err
 		}

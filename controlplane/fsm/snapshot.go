@@ -35,6 +35,7 @@ type snapshotDocument struct {
 	Clock      int64             `json:"clock"`
 	Settings   api.Settings      `json:"settings"`
 	Members    []Member          `json:"members"`
+	Enlisted   []Enlisted        `json:"enlisted,omitempty"`
 	NodeSpan   int               `json:"node_span"` // length of the index space, free ones included
 	Nodes      []*Node           `json:"nodes"`
 	Slots      []Slot            `json:"slots"`
@@ -87,7 +88,7 @@ func (s *State) Encode(w io.Writer) error {
 func (s *State) document() *snapshotDocument {
 	doc := &snapshotDocument{
 		Cluster: s.Cluster, Generation: s.Generation, Number: s.Number, Index: s.Index,
-		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members,
+		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members, Enlisted: s.Enlisted,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
 		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries,
 	}

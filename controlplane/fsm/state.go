@@ -20,6 +20,7 @@ type State struct {
 	Clock      int64 // milliseconds; the highest command time seen
 	Settings   api.Settings
 	Members    []Member
+	Enlisted   []Enlisted // members asked for, oldest first
 
 	nodes []*Node  // by ring.NodeIndex; nil is free
 	byID  []uint16 // indexes of listed nodes, by id

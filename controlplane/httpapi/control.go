@@ -52,6 +52,10 @@ type Control interface {
 	Members() []api.Member
 	// Alarms are conditions this member knows of that want a person.
 	Alarms(now time.Time) []string
+	// MemberList lists those that are asked for and those that wait, too. AddMember and RemoveMember: leader only.
+	MemberList() api.MemberList
+	AddMember(ctx context.Context, origin fsm.Origin, ask api.MemberAdd) (api.Member, error)
+	RemoveMember(ctx context.Context, origin fsm.Origin, who string) error
 	Term() uint64
 	Transfer(to string) error
 	// ExchangePeers merges what another member tells and answers with what is known here.

@@ -122,6 +122,9 @@ func (s *Server) routes() []route {
 
 		{"GET", "/v1/cluster", readable, s.showCluster},
 		{"PATCH", "/v1/cluster", leader, s.setCluster},
+		{"GET", "/v1/members", readable, s.listMembers},
+		{"POST", "/v1/members", leader, s.addMember},
+		{"DELETE", "/v1/members/{id}", leader, s.removeMember},
 		{"POST", "/v1/leader/transfer", leader, s.transferLeader},
 		{"POST", "/v1/peers", here, s.exchangePeers},
 	}

@@ -22,7 +22,8 @@ type Options struct {
 	NodeArgs                []string // added to each node's flags
 	MemberDisk              string   // size of each member's own disk, such as 16m; "": one for all
 	// DNS has every member answer it, and gives each proxy an address of its own: 127.0.0.11, .12 …
-	DNS bool
+	DNS    bool
+	Binary string // of another build of stead; "": this one
 }
 
 // Cluster is a running cluster. Processes are addressed by their place, from 0.
@@ -43,7 +44,10 @@ type Cluster struct {
 // Start runs a cluster and waits until it serves.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, dir: t.TempDir(), binary: Binary(t), options: options}
+	c := &Cluster{t: t, dir: t.TempDir(), binary: options.Binary, options: options}
+	if c.binary == "" {
+		c.binary = Binary(t)
+	}
 	for range options.Members {
 		c.APIs = append(c.APIs, FreeAddress(t))
 		if options.DNS {
@@ -87,6 +91,18 @@ func (c *Cluster) memberArgs(i int) []string {
 		args = append(args, "--dns-listen", c.DNSAddrs[i])
 	}
 	return append(args, c.options.ControlArgs...)
+}
+
+// AddMember starts a member that joins the first one, with a folder of its own. It takes part once it is
+// asked for. It counts among Members and APIs, so that it is asked like the others.
+func (c *Cluster) AddMember(name string, extra ...string) *Process {
+	c.t.Helper()
+	address := FreeAddress(c.t)
+	args := append([]string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
+		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, c.options.ControlArgs...)
+	member := Run(c.t, name, Binary(c.t), append(args, extra...)...)
+	c.Members, c.APIs = append(c.Members, member), append(c.APIs, address)
+	return member
 }
 
 // Connect makes the client anew, for the members' present addresses.
