@@ -29,7 +29,7 @@ type herd struct {
 }
 
 const (
-	connectionsPerMember = 32
+	connectionsPerMember = 64
 	beatPeriod           = time.Second
 	beatTTL              = 5 * time.Second
 )

@@ -97,11 +97,11 @@ func awaitRegistered(t *testing.T, c *cluster.Cluster, herd *herd) {
 	}
 }
 
-// awaitQuiet waits until all nodes that live are up and nothing was written for two ttls.
+// awaitQuiet waits until all nodes that live are up and nothing was written for a ttl.
 func awaitQuiet(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	deadline, since, last := time.Now().Add(registerWait), time.Now(), uint64(0)
-	for time.Since(since) < 2*beatTTL {
+	for time.Since(since) < beatTTL {
 		if time.Now().After(deadline) {
 			t.Fatal("the cluster does not come to rest")
 		}
