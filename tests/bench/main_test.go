@@ -8,6 +8,7 @@ package bench
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,8 +35,12 @@ func (f *figures) add(cells ...any) {
 	f.rows = append(f.rows, strings.Join(texts, "\t"))
 }
 
+// print writes the table under its title, and how busy the machine is: figures of a machine that does
+// other things besides are no more than that.
 func (f *figures) print(title string) {
-	fmt.Printf("\n%s\n", title)
+	load, _ := os.ReadFile("/proc/loadavg") // other systems have none
+	minute, _, _ := strings.Cut(string(load), " ")
+	fmt.Printf("\n%s\n%d cores, load average %s\n", title, runtime.NumCPU(), minute)
 	aligned := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, row := range f.rows {
 		fmt.Fprintln(aligned, row+"\t")
