@@ -237,7 +237,7 @@ func TestPlanKeepsGeometry(t *testing.T) {
 // TestGovernorCountsBeyondHistory: that more nodes vanish than history keeps changes gives none of them
 // away.
 func TestGovernorCountsBeyondHistory(t *testing.T) {
-	const nodes, vanished, byGovernor = 6000, 2500, 1500
+	const nodes, vanished, byGovernor = 4400, 2200, 1100
 	w := newWorld(t)
 	w.apply(fsm.Level{Level: 2})
 	for i := range nodes {
