@@ -26,12 +26,15 @@ type herd struct {
 	all     sync.WaitGroup
 
 	registered, beats, refused atomic.Int64
+	// longest is how long a node of the herd went without a word, in nanoseconds: a machine that is too
+	// busy for the load makes nodes silent that should not be.
+	longest atomic.Int64
 }
 
 const (
 	connectionsPerMember = 64
 	beatPeriod           = time.Second
-	beatTTL              = 5 * time.Second
+	beatTTL              = 10 * time.Second
 )
 
 // driver is one connection and the nodes that speak through it.
@@ -44,6 +47,7 @@ type driver struct {
 	connection net.Conn
 	reader     *bufio.Reader
 	sessions   map[int]api.SessionID
+	spoke      map[int]time.Time
 }
 
 // drive starts the herd; node i is number i%len of the drivers'.
@@ -52,7 +56,7 @@ func drive(t *testing.T, apis []string, nodes int) *herd {
 	h := &herd{stop: stop}
 	t.Cleanup(h.end)
 	for i := range connectionsPerMember * len(apis) {
-		h.drivers = append(h.drivers, &driver{herd: h, address: apis[i%len(apis)], sessions: make(map[int]api.SessionID)})
+		h.drivers = append(h.drivers, &driver{herd: h, address: apis[i%len(apis)], sessions: make(map[int]api.SessionID), spoke: make(map[int]time.Time)})
 	}
 	for id := range nodes {
 		d := h.drivers[id%len(h.drivers)]
@@ -94,12 +98,26 @@ func (d *driver) run(ctx context.Context) {
 			if err := d.speak(id); err != nil {
 				d.herd.refused.Add(1)
 				d.hangUp()
+				continue
 			}
+			d.note(id)
 		}
 		if late := time.Since(start); late > 2*beatPeriod {
 			start = time.Now().Add(-beatPeriod) // what was missed is not made up for
 		}
 	}
+}
+
+// note takes the time since a node spoke last.
+func (d *driver) note(id int) {
+	now := time.Now()
+	if last, before := d.spoke[id]; before {
+		gap := int64(now.Sub(last))
+		for longest := d.herd.longest.Load(); gap > longest && !d.herd.longest.CompareAndSwap(longest, gap); {
+			longest = d.herd.longest.Load()
+		}
+	}
+	d.spoke[id] = now
 }
 
 func waitUntil(ctx context.Context, moment time.Time) bool {

@@ -19,13 +19,14 @@ var (
 
 const (
 	registerWait  = 2 * time.Minute
+	quietFor      = 6 * time.Second // longer than half a ttl, when silent nodes turn suspect
 	vanishedShare = 0.3
 	evictShare    = 0.25 // the governor's default
 )
 
 // TestTenThousandNodes registers the nodes, has them beat once a second, and then lets 30 % vanish at
-// once. In the steady state nothing may be written to the log; of those that vanish the governor may
-// give up no more than its share.
+// once. In the steady state nothing may be written to the log, unless the machine is too busy for the
+// load itself; of those that vanish the governor may give up no more than its share.
 func TestTenThousandNodes(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Members: 3, ControlArgs: []string{"--slots", "16384"}})
 	var table figures
@@ -49,12 +50,16 @@ func TestTenThousandNodes(t *testing.T) {
 	phase("register", use, herd.registered.Load()+herd.beats.Load())
 	awaitQuiet(t, c)
 
+	herd.longest.Store(0)
 	before, beats := show(t, c), herd.beats.Load()
 	use = measureFrom(t, c.Members)
 	time.Sleep(*steady) // the load itself
 	after := show(t, c)
 	phase("steady", use, herd.beats.Load()-beats)
-	if writes := appliedBy(after) - appliedBy(before); writes != 0 {
+	longest := time.Duration(herd.longest.Load())
+	writes := appliedBy(after) - appliedBy(before)
+	fmt.Printf("\nSteady state: %d entries written to the log; the longest silence of a node was %v\n", writes, longest.Round(time.Millisecond))
+	if writes != 0 && longest < beatTTL/2 {
 		t.Errorf("%d entries were written to the log while nothing happened", writes)
 	}
 
@@ -64,7 +69,7 @@ func TestTenThousandNodes(t *testing.T) {
 	awaitDown(t, c, gone)
 	phase("vanish", use, herd.beats.Load()-beats)
 	awaitQuiet(t, c)
-	table.print(fmt.Sprintf("%d nodes that beat once a second through three members (cores used; %d beats failed)", *beaters, herd.refused.Load()))
+	table.print(fmt.Sprintf("%d nodes that beat once a second through three members (cores used; %d requests failed)", *beaters, herd.refused.Load()))
 	judgeGovernor(t, c, slots, gone)
 }
 
@@ -98,11 +103,11 @@ func awaitRegistered(t *testing.T, c *cluster.Cluster, herd *herd) {
 	}
 }
 
-// awaitQuiet waits until all nodes that live are up and nothing was written for a ttl.
+// awaitQuiet waits until all nodes that live are up and nothing was written for a while.
 func awaitQuiet(t *testing.T, c *cluster.Cluster) {
 	t.Helper()
 	deadline, since, last := time.Now().Add(registerWait), time.Now(), uint64(0)
-	for time.Since(since) < beatTTL {
+	for time.Since(since) < quietFor {
 		if time.Now().After(deadline) {
 			t.Fatal("the cluster does not come to rest")
 		}
