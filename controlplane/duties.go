@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +20,10 @@ import (
 const (
 	dutyEvery   = 50 * time.Millisecond
 	ascendRetry = 50 * time.Millisecond
+	// restPerNode, times the nodes and at most dutyEvery, is how long the leader rests between two looks
+	// at its duties. A look costs about a microsecond a node: while thousands register, each an entry of
+	// the log, looking at every entry would take all the leader's time.
+	restPerNode = 5 * time.Microsecond
 	forgetEvery = time.Minute
 	// stallMax is how long the leader may go without looking before it distrusts what it did not hear.
 	stallMax = time.Second
@@ -103,11 +109,20 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		m.lastLed.Store(now.UnixNano())
 		m.publishRoster(term, now)
 		m.doDuties(ctx, now)
-		probes.follow(ctx, m.State().Nodes())
+		nodes := m.State().Nodes()
+		probes.follow(ctx, nodes)
 		if now.Sub(lastForget) > forgetEvery {
 			m.duties.forget(m.State(), now)
 			lastForget = now
 		}
+		rest(ctx, min(dutyEvery, time.Duration(len(nodes))*restPerNode))
+	}
+}
+
+func rest(ctx context.Context, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
 	}
 }
 
@@ -157,15 +172,24 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 		return // too early to hold anyone for dead
 	}
 	if len(agenda.Hold) > 0 {
-		m.logger.Warn("too many nodes vanished at once; their slots are held", "changes", agenda.Hold)
+		m.logger.Warn("too many nodes vanished at once; their slots are held", "changes", span(agenda.Hold))
 		m.proposeDuty(ctx, fsm.Hold{Changes: agenda.Hold, Reason: "held: too many nodes vanished at once"})
 		return // plan from the state that knows
 	}
 	if len(agenda.Settle) > 0 {
 		want, moved := planner.Plan(state, agenda.Settle)
-		m.logger.Info("ring planned", "changes", agenda.Settle, "moved", moved)
+		m.logger.Info("ring planned", "changes", span(agenda.Settle), "moved", moved)
 		m.proposeDuty(ctx, fsm.Want{Base: state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
 	}
+}
+
+// span writes changes for the log, however many they are.
+func span(ids []api.ChangeID) string {
+	const listed = 8
+	if len(ids) <= listed {
+		return fmt.Sprint(ids)
+	}
+	return fmt.Sprintf("%d of %d to %d", len(ids), slices.Min(ids), slices.Max(ids))
 }
 
 func anyExpired(state *fsm.State, ids []api.ChangeID) bool {
@@ -186,7 +210,7 @@ func (m *Member) proposeDuty(ctx context.Context, command fsm.Command) {
 	if _, err := m.Propose(ctx, bySystem, command); err != nil {
 		var problem *api.Problem
 		if !errors.As(err, &problem) || !problem.Retryable() {
-			m.logger.Warn("a duty was refused", "command", command, "error", err)
+			m.logger.Warn("a duty was refused", "command", fmt.Sprintf("%T", command), "error", err)
 		}
 	}
 }

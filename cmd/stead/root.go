@@ -72,6 +72,7 @@ func rootCommand() (root *cobra.Command, started *bool) {
 	}
 	for _, command := range []*cobra.Command{
 		nodesCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
+		simulateCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)

@@ -43,10 +43,10 @@ func Apply(before *State, index uint64, entry []byte) (*State, Result, error) {
 		d = newDraft(before, index, header)
 		return d.finish(), Result{Problem: problem, Version: before.Version()}, nil
 	}
-	after := d.finish()
-	d.result.Version = after.Version()
+	d.number()
+	d.result.Version = d.state.Version()
 	d.remember()
-	return after, d.result, nil
+	return d.finish(), d.result, nil
 }
 
 // levelSet is the level that a command puts in force, 0 if it leaves it.
@@ -110,7 +110,7 @@ func (d *draft) run(command Command) *api.Problem {
 }
 
 // draft is a state under construction. It copies what it writes and notes how the ring's entries were,
-// so that finish can record the step back.
+// so that number can record the step back.
 type draft struct {
 	before *State
 	state  State
@@ -210,12 +210,7 @@ func (d *draft) addChange(kind string, node api.NodeID, status api.ChangeStatus)
 		change.Finished = d.header.Time
 	}
 	d.state.changes = append(d.state.changes, change)
-	if over := len(d.state.changes) - changesKept; over > 0 {
-		for _, gone := range d.state.changes[:over] {
-			d.state.forgotten = max(d.state.forgotten, gone.Updated)
-		}
-		d.state.changes = d.state.changes[over:]
-	}
+	d.state.trimChanges()
 	d.made = append(d.made, change)
 	d.cause = change.cause()
 	d.result.Change = change.ID
@@ -267,8 +262,8 @@ func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
 	d.state.changes[place] = &edited
 }
 
-// finish numbers the version, if the ring was touched, and dates the changes with it.
-func (d *draft) finish() *State {
+// number gives the ring its next version, if it was touched, and dates the changes with it.
+func (d *draft) number() {
 	undo := d.undo()
 	if len(undo.Nodes)+len(undo.Slots) > 0 || d.oldSettings != nil {
 		d.state.Number++
@@ -277,7 +272,13 @@ func (d *draft) finish() *State {
 	for _, change := range d.made {
 		change.First, change.Last = d.state.Version(), d.state.Version()
 	}
-	return &d.state
+}
+
+// finish hands the state out as a copy of its own. A pointer into the draft would hold on to the state
+// before, and that to the one before it, back to the first.
+func (d *draft) finish() *State {
+	after := d.state
+	return &after
 }
 
 // undo lists the ring entries that differ from before, as they were.

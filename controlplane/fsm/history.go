@@ -11,6 +11,7 @@ import (
 // How much history is kept. Beyond it, answers are 410 and name the oldest that is left.
 const (
 	changesKept      = 1000
+	changesKeptMost  = 100_000 // with those that the planner has yet to answer
 	historyBytesKept = 32 << 20
 	versionOverhead  = 256 // bytes a version costs beside its entries
 )
@@ -124,13 +125,29 @@ func (s *State) Change(id api.ChangeID) (*Change, *api.Problem) {
 
 // Pending lists the changes that wait for the planner.
 func (s *State) Pending() []*Change {
-	var waiting []*Change
+	if len(s.pending) == 0 {
+		return nil
+	}
+	waiting := make([]*Change, 0, len(s.pending))
 	for _, id := range s.pending {
-		if change, problem := s.Change(id); problem == nil {
-			waiting = append(waiting, change)
+		if oldest := s.OldestChange(); id >= oldest {
+			waiting = append(waiting, s.changes[id-oldest])
 		}
 	}
 	return waiting
+}
+
+// trimChanges forgets the oldest changes. From level 2 on none is forgotten that the planner has yet to
+// answer: thousands of nodes that vanish at once must not push each other out of the governor's sight.
+func (s *State) trimChanges() {
+	over := len(s.changes) - changesKept
+	if s.Level >= 2 && len(s.pending) > 0 {
+		over = max(min(over, int(s.pending[0]-min(s.pending[0], s.OldestChange()))), len(s.changes)-changesKeptMost)
+	}
+	for ; over > 0; over-- {
+		s.forgotten = max(s.forgotten, s.changes[0].Updated)
+		s.changes = s.changes[1:]
+	}
 }
 
 // HeldChanges lists the changes the governor holds back.

@@ -117,13 +117,13 @@ func joinDetail(detail, more string) string {
 }
 
 func without(pending, settled []api.ChangeID) []api.ChangeID {
+	gone := make(map[api.ChangeID]bool, len(settled))
+	for _, id := range settled {
+		gone[id] = true
+	}
 	var left []api.ChangeID
 	for _, id := range pending {
-		kept := true
-		for _, gone := range settled {
-			kept = kept && id != gone
-		}
-		if kept {
+		if !gone[id] {
 			left = append(left, id)
 		}
 	}

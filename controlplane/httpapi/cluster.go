@@ -37,12 +37,25 @@ func (s *Server) showCluster(w http.ResponseWriter, _ *http.Request) error {
 			cluster.Unassigned++
 		}
 	}
+	cluster.Alarms = append(alarms(state), s.control.Alarms(time.Now())...)
+	return writeJSON(w, http.StatusOK, cluster)
+}
+
+// alarms say in words what waits for a person. Nodes that are held outlast their changes in history.
+func alarms(state *fsm.State) []string {
+	var list []string
+	listed := make(map[api.NodeID]bool)
 	for _, change := range state.HeldChanges() {
-		cluster.Alarms = append(cluster.Alarms, fmt.Sprintf(
+		listed[change.Node] = true
+		list = append(list, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))
 	}
-	cluster.Alarms = append(cluster.Alarms, s.control.Alarms(time.Now())...)
-	return writeJSON(w, http.StatusOK, cluster)
+	for _, node := range state.Nodes() {
+		if id := node.Registration.ID; node.Held && !node.Draining && !listed[id] {
+			list = append(list, fmt.Sprintf("node %s is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", id, id))
+		}
+	}
+	return list
 }
 
 // setCluster answers PATCH /v1/cluster.

@@ -179,15 +179,19 @@ func TestEventStream(t *testing.T) {
 
 func TestEventStreamSaysWhatIsGone(t *testing.T) {
 	streaming(t, 2, func(t *testing.T, p *played, s *Server, ask func(string, ...string) (*http.Response, net.Conn)) {
-		p.register("n1", 1)
+		register := func(port int) {
+			p.apply(fsm.Register{Registration: api.Registration{ID: "n1", Address: fmt.Sprintf("127.0.0.1:%d", port), Nonce: "nonce"}})
+		}
+		register(1)
+		p.apply(fsm.Hold{Changes: []api.ChangeID{2}}) // what waits to be answered would be kept
 		for i := range 1005 {
-			p.apply(fsm.Drain{Node: "n1", On: i%2 == 0})
+			register(2 + i%2)
 		}
 		response, _ := ask("/v1/events?after=1-2-2")
 		from := bufio.NewReader(response.Body)
 		wantBlock(t, from, "1-2-2", "", "")
 		wantBlock(t, from, "1-0", "reset", `"oldest":8`)
-		wantBlock(t, from, "1-8-8", "change", `"id":8`)
+		wantBlock(t, from, "1-9-8", "change", `"id":8`)
 	})
 }
 

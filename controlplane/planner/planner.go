@@ -47,17 +47,21 @@ func Due(state *fsm.State, policy Policy, seen map[api.ChangeID]time.Time, now t
 	var agenda Agenda
 	var joins []api.ChangeID
 	var lastJoin time.Time
-	allowance := allowance(state, policy, now)
-	for _, change := range state.Pending() {
+	pending := state.Pending()
+	allowed := 0
+	if slices.ContainsFunc(pending, isExpiry) {
+		allowed = allowance(state, policy, now)
+	}
+	for _, change := range pending {
 		if left := maintenanceLeft(state, change, now); left > 0 {
 			agenda.postpone(left)
 			continue
 		}
 		switch {
-		case change.Kind == "expire" && allowance <= 0:
+		case isExpiry(change) && allowed <= 0:
 			agenda.Hold = append(agenda.Hold, change.ID)
-		case change.Kind == "expire":
-			allowance--
+		case isExpiry(change):
+			allowed--
 			agenda.Settle = append(agenda.Settle, change.ID)
 		case isJoin(change.Kind):
 			joins = append(joins, change.ID)
@@ -99,32 +103,52 @@ func maintenanceLeft(state *fsm.State, change *fsm.Change, now time.Time) time.D
 	return time.UnixMilli(node.Maintenance).Sub(now)
 }
 
+func isExpiry(change *fsm.Change) bool { return change.Kind == "expire" }
+
 func isJoin(kind string) bool {
 	return kind == "register" || kind == "return" || kind == "undrain" || kind == "replace"
 }
 
 // allowance is how many more nodes may be given up now: the governor's rule, counted over nodes that
-// were given up within the window and are still gone. When that was, not when they fell silent, counts:
-// between the two may lie a maintenance.
+// were given up within the window and are still gone. It goes by the nodes, of which all are known;
+// history says how and when they were given up, as far as it reaches.
 func allowance(state *fsm.State, policy Policy, now time.Time) int {
 	nodes := state.Nodes()
 	allowed := max(1, int(policy.EvictShare*float64(len(nodes))))
-	changes, _ := state.Changes(0, maxInt)
-	gone := make(map[api.NodeID]bool)
-	for _, change := range changes {
-		if change.Kind != "expire" || change.Status != api.ChangeDone {
-			continue
-		}
-		if now.Sub(time.UnixMilli(change.Finished)) >= policy.EvictWindow {
-			continue
-		}
-		node := state.Node(change.Node)
-		stillGone := node != nil && node.Resets() && node.Status == api.NodeDown && node.Since <= change.Time
-		if stillGone {
-			gone[change.Node] = true
+	downfalls := downfalls(state)
+	for _, node := range nodes {
+		gone := node.Status == api.NodeDown && node.Resets() && !node.Held
+		if gone && now.Sub(givenUp(node, downfalls[node.Registration.ID])) < policy.EvictWindow {
+			allowed--
 		}
 	}
-	return allowed - len(gone)
+	return allowed
+}
+
+// givenUp is when a node that is gone was given up; long ago, if it was not. When that was, not when it
+// fell silent, counts: between the two may lie a maintenance. A downfall that history has forgotten
+// was answered, and is taken for one that followed the silence.
+func givenUp(node *fsm.Node, downfall *fsm.Change) time.Time {
+	switch {
+	case downfall == nil:
+		return time.UnixMilli(node.Since)
+	case downfall.Kind == "leave" || downfall.Status != api.ChangeDone:
+		return time.Time{}
+	default:
+		return time.UnixMilli(downfall.Finished)
+	}
+}
+
+// downfalls finds the change that last took each node down.
+func downfalls(state *fsm.State) map[api.NodeID]*fsm.Change {
+	last := make(map[api.NodeID]*fsm.Change)
+	changes, _ := state.Changes(0, maxInt)
+	for _, change := range changes { // newest first
+		if (change.Kind == "expire" || change.Kind == "leave") && last[change.Node] == nil {
+			last[change.Node] = change
+		}
+	}
+	return last
 }
 
 const maxInt = int(^uint(0) >> 1)
