@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // request is what a call asks, of whichever member.
@@ -57,7 +58,7 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 	connected := false
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 	response, err := c.http.Do(sent.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	if err != nil && !connected {
+	if err != nil && (!connected || transport.Refused(err)) {
 		return answer{}, fmt.Errorf("%w: %w", errUnsent, plain(err))
 	}
 	if err != nil {
@@ -106,6 +107,11 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 	sent.Header.Set("Accept", api.TypeJSON)
 	if ask.accept != "" {
 		sent.Header.Set("Accept", ask.accept)
+	}
+	if c.token != nil {
+		if token := c.token(); token != "" {
+			sent.Header.Set("Authorization", "Bearer "+token)
+		}
 	}
 	if c.actor != "" && ask.method != http.MethodGet {
 		sent.Header.Set(api.HeaderActor, c.actor)
