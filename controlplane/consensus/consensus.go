@@ -67,8 +67,8 @@ type Config struct {
 	ID       api.MemberID
 	DataDir  string       // raft.db and snapshots/
 	Listener net.Listener // for other members; owned and closed by the replica
-	// Dial connects to an address; Resolve finds a member's present one.
-	Dial    func(ctx context.Context, address string) (net.Conn, error)
+	// Dial connects to a member at an address; Resolve finds its present one.
+	Dial    func(ctx context.Context, id api.MemberID, address string) (net.Conn, error)
 	Resolve func(api.MemberID) (address string, err error)
 	Machine Machine
 	Logger  *slog.Logger

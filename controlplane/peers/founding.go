@@ -58,7 +58,7 @@ func joinExisting(self, other api.PeerInfo) Decision {
 		return Decision{Start: true}
 	}
 	for _, id := range other.Members {
-		if nameOf(id) == self.Name {
+		if NameOf(id) == self.Name {
 			return Decision{Refusal: api.NewProblem(api.CodeMemberNameKnown,
 				"the cluster knows %s as %s: this data folder is empty or another one", self.Name, id).
 				WithNext("start it with its old data folder; a wiped member must be replaced, not restarted")}
@@ -72,7 +72,8 @@ func joinExisting(self, other api.PeerInfo) Decision {
 		WithNext("check --join and --data-dir; adding members comes with a later version")}
 }
 
-func nameOf(id api.MemberID) string {
+// NameOf is the name within a member's id.
+func NameOf(id api.MemberID) string {
 	const nonceLength = 16
 	if len(id) <= nonceLength+1 {
 		return string(id)
@@ -99,7 +100,7 @@ func foundTogether(self api.PeerInfo, others []witness) Decision {
 	for _, other := range others {
 		for _, id := range founders {
 			if id != other.info.ID && !slices.Contains(other.sees, id) {
-				return Decision{Waiting: fmt.Sprintf("member %s does not see %s yet", other.info.Name, nameOf(id))}
+				return Decision{Waiting: fmt.Sprintf("member %s does not see %s yet", other.info.Name, NameOf(id))}
 			}
 		}
 	}
