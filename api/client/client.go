@@ -29,6 +29,10 @@ const (
 	actorLengthMax   = 128 // bytes
 )
 
+// ErrUntrusted says, beside ErrUnreachable, that members were there, and that they and the client could
+// not agree on who they are.
+var ErrUntrusted = errors.New("the certificates do not fit")
+
 // ErrUnreachable says that none of the members gave an answer of a control plane.
 var ErrUnreachable = errors.New("no control-plane member answered")
 

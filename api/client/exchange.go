@@ -138,7 +138,20 @@ func (a answer) failure() error {
 		problem.Status = a.status
 		return problem
 	}
+	if bytes.HasPrefix(a.body, []byte(clearOverTLS)) {
+		return errClear
+	}
 	return fmt.Errorf("answered %d without a problem: not a Stead control plane", a.status)
+}
+
+// clearOverTLS is what net/http says to clients that do not speak TLS where it does.
+const clearOverTLS = "Client sent an HTTP request to an HTTPS server"
+
+var errClear = errors.New("it speaks TLS, and this client does not")
+
+// distrust reports that an exchange failed over certificates.
+func distrust(err error) bool {
+	return errors.Is(err, errClear) || errors.Is(err, transport.ErrDistrust) || transport.Refused(err)
 }
 
 // json reads a success into what the caller expects.

@@ -150,6 +150,9 @@ func (o *operator) token(logger *slog.Logger) (func() string, error) {
 }
 
 func (o *operator) unreachable(err error) error {
+	if errors.Is(err, client.ErrUntrusted) {
+		return advisedError{err, "show a certificate of the cluster's CA: --tls-cert, --tls-key and --tls-ca, or --tls-ca with a token"}
+	}
 	return advisedError{
 		fmt.Errorf("no control plane at %s: %w", strings.Join(o.control, ", "), err),
 		"start one with `stead dev`, or say where it is with --control or STEAD_CONTROL",
