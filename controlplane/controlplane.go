@@ -120,10 +120,7 @@ func (m *Member) open() error {
 	if err := m.openWebhooks(); err != nil {
 		return err
 	}
-	m.server = httpapi.New(httpapi.Config{
-		Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger,
-		Tokens: m.config.Tokens, Identified: m.config.Security.TLS != nil,
-	})
+	m.server = httpapi.New(m.apiConfig())
 	m.run(hasState)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/controlplane/httpapi"
 	"github.com/stead-io/stead/controlplane/peers"
 )
 
@@ -30,4 +31,13 @@ func (m *Member) memberTransport() *http.Transport {
 	via := m.config.Security.Transport(transport.Identity{Role: transport.RoleMember})
 	via.MaxIdleConnsPerHost = idleConnections
 	return via
+}
+
+// apiConfig says how the API knows who is asking.
+func (m *Member) apiConfig() httpapi.Config {
+	config := httpapi.Config{Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger, Tokens: m.config.Tokens}
+	if certificate := m.config.Security.TLS; certificate != nil {
+		config.Identified, config.CertificateExpires = true, certificate.Expires
+	}
+	return config
 }

@@ -103,6 +103,9 @@ func open(config Config, members control) (*Proxy, error) {
 // start brings the parts up, listeners first: what can fail fails before anything runs.
 func (p *Proxy) start() error {
 	public, err := p.config.SecurityClients.Listen(p.config.Listen)
+	if errors.Is(err, transport.ErrExposed) {
+		err = fmt.Errorf("%w; for the clients' port alone it is --insecure-clients", err)
+	}
 	if err != nil {
 		return err
 	}

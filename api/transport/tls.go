@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"time"
 
 	"github.com/stead-io/stead/api/durable"
 )
@@ -116,6 +117,14 @@ func (m *material) verify(chain []*x509.Certificate, usage x509.ExtKeyUsage) err
 
 // Identity is who this process is by its certificate; the zero value if it has none.
 func (t *TLS) Identity() Identity { return t.loaded.Get().identity }
+
+// Expires is when this process's certificate ends to be valid; zero if it has none.
+func (t *TLS) Expires() time.Time {
+	if m := t.loaded.Get(); m.certificate != nil {
+		return m.certificate.Leaf.NotAfter
+	}
+	return time.Time{}
+}
 
 // Callers says who may connect to a listener.
 type Callers struct {

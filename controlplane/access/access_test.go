@@ -111,3 +111,25 @@ func TestHolder(t *testing.T) {
 		t.Error("a missing file was read")
 	}
 }
+
+// FuzzTokenFile: whatever stands in the file, it is read or refused, and an error quotes nothing of it.
+func FuzzTokenFile(f *testing.F) {
+	f.Add("operator ann 0123456789abcdef\n# x\nnode * sha256:00")
+	f.Add("0123456789secret 0123456789secret 0123456789secret")
+	f.Fuzz(func(t *testing.T, content string) {
+		tokens, err := parse([]byte(content))
+		if err == nil {
+			for _, token := range tokens {
+				if token.holder.Role == transport.RoleMember || token.holder.Name == "" {
+					t.Errorf("a token of %q", token.holder)
+				}
+			}
+			return
+		}
+		for _, word := range strings.Fields(content) {
+			if len(word) >= tokenLengthMin && strings.Contains(err.Error(), word) {
+				t.Errorf("%v quotes the file", err)
+			}
+		}
+	})
+}

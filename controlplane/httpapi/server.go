@@ -36,6 +36,8 @@ type Config struct {
 	// instead. With neither, everybody may do everything.
 	Identified bool
 	Tokens     *access.Tokens
+	// CertificateExpires is when this member's certificate does. Nil: it has none.
+	CertificateExpires func() time.Time
 	Logger     *slog.Logger
 }
 
@@ -59,7 +61,7 @@ func New(config Config) *Server {
 		door:    &door{identified: config.Identified, tokens: config.Tokens},
 		forward: &forwarder{control: config.Control, http: config.HTTP, identified: config.Identified},
 		fanout:  newFanout(config.Control),
-		metrics: newMetrics(config.Control),
+		metrics: newMetrics(config.Control, config.CertificateExpires),
 		logger:  config.Logger,
 	}
 	s.metrics.registry.MustRegister(config.Collectors...)

@@ -139,7 +139,12 @@ func validatePeer(info api.PeerInfo) error {
 			return err
 		}
 	}
-	return api.ValidateAddress(strings.TrimPrefix(strings.TrimPrefix(info.API, "http://"), "https://"))
+	return api.ValidateAddress(addressOf(info.API))
+}
+
+// addressOf is the host:port of an API's URL.
+func addressOf(base string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(base, "http://"), "https://")
 }
 
 // learn keeps the newer of what is known and what is told; first reports whether the peer speaks for

@@ -97,7 +97,7 @@ func (e *Exchange) targets() []string {
 		targets = append(targets, e.Scheme+"://"+address)
 	}
 	for _, info := range message.Known {
-		targets = append(targets, info.API)
+		targets = append(targets, e.Scheme+"://"+addressOf(info.API)) // what is remembered may be from before there was TLS
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)
