@@ -133,3 +133,17 @@ func FuzzTokenFile(f *testing.F) {
 		}
 	})
 }
+
+// The token file in the docs is one.
+func TestDocumentedTokenFile(t *testing.T) {
+	docs, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(docs), "```\n# ROLE NAME TOKEN")
+	example, _, found := strings.Cut(rest, "```")
+	tokens, err := parse([]byte("#" + example))
+	if !found || err != nil || len(tokens) != 3 {
+		t.Errorf("%d tokens, %v", len(tokens), err)
+	}
+}
