@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -219,30 +220,54 @@ func TestReplacedFilesAreUsed(t *testing.T) {
 	folder := t.TempDir()
 	files := transport.Files{Cert: filepath.Join(folder, "c"), Key: filepath.Join(folder, "k"), CA: filepath.Join(folder, "ca")}
 	copyFiles(t, before.files(transport.RoleNode, "n1"), files)
-	address := listen(t, transport.Security{TLS: load(t, files)}, transport.Callers{})
+	var log logged
+	loaded, err := transport.LoadTLS(files, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listen(t, transport.Security{TLS: loaded}, transport.Callers{})
 	client := after.security(transport.RoleProxy, "p1")
 	expected := transport.Identity{Role: transport.RoleNode, Name: "n1"}
 
 	if _, err := ask(t, client, address, expected); !errors.Is(err, transport.ErrDistrust) {
 		t.Fatalf("before: %v", err)
 	}
-	copyFiles(t, after.files(transport.RoleNode, "n2"), files) // somebody else's: not used
-	time.Sleep(1100 * time.Millisecond)                        // until the files are looked at again
-	if _, err := ask(t, client, address, expected); !errors.Is(err, transport.ErrDistrust) {
-		t.Fatalf("with another's files: %v", err)
+	await := func(what string, reached func(said string, err error) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+			said, err := ask(t, client, address, expected)
+			if reached(said, err) {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %q, %v", what, said, err)
+			}
+		}
 	}
+	copyFiles(t, after.files(transport.RoleNode, "n2"), files)
+	await("somebody else's files", func(_ string, err error) bool {
+		return errors.Is(err, transport.ErrDistrust) && strings.Contains(log.String(), "not used")
+	})
 	copyFiles(t, after.files(transport.RoleNode, "n1"), files)
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		said, err := ask(t, client, address, expected)
-		if err == nil && said == "hello proxy p1" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("after: %q, %v", said, err)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	await("its own", func(said string, err error) bool { return err == nil && said == "hello proxy p1" })
+}
+
+// logged keeps what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 func TestClearIsRefused(t *testing.T) {

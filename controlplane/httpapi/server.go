@@ -38,7 +38,7 @@ type Config struct {
 	Tokens     *access.Tokens
 	// CertificateExpires is when this member's certificate does. Nil: it has none.
 	CertificateExpires func() time.Time
-	Logger     *slog.Logger
+	Logger             *slog.Logger
 }
 
 // Server answers the control API.

@@ -49,7 +49,6 @@ func forge(t *testing.T, victim api.Member, term uint64, dial func(string) (net.
 	forged := raft.AppendEntriesRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("c9-0123456789abcdef"), Addr: []byte("c9-0123456789abcdef")},
 		Term:      term,
-		Leader:    []byte("c9-0123456789abcdef"),
 		Entries:   []*raft.Log{{Index: 1, Term: term, Type: raft.LogCommand, Data: []byte("forged")}},
 	}
 	var answer raft.AppendEntriesResponse
