@@ -44,7 +44,8 @@ type answer struct {
 	replayed bool
 }
 
-// errUnsent marks an exchange that never had a connection: nothing of it was applied.
+// errUnsent marks an exchange that never had a connection to a member that would read it: nothing of it
+// was applied.
 var errUnsent = errors.New("cannot connect")
 
 // exchange asks one member once. Its error is the member's *api.Problem, or says what else came.
@@ -139,7 +140,7 @@ func (a answer) failure() error {
 		return problem
 	}
 	if bytes.HasPrefix(a.body, []byte(clearOverTLS)) {
-		return errClear
+		return fmt.Errorf("%w: %w", errUnsent, errClear)
 	}
 	return fmt.Errorf("answered %d without a problem: not a Stead control plane", a.status)
 }
