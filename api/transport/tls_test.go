@@ -270,6 +270,32 @@ func (l *logged) String() string {
 	return l.text.String()
 }
 
+// TestTwoAuthorities: while a cluster changes its CA, its files hold both, and either's certificates pass.
+func TestTwoAuthorities(t *testing.T) {
+	before, after := newAuthority(t), newAuthority(t)
+	bundle := filepath.Join(t.TempDir(), "both.pem")
+	var both []byte
+	for _, a := range []authority{before, after} {
+		content, err := os.ReadFile(filepath.Join(a.folder, pki.CAName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		both = append(both, content...)
+	}
+	if err := os.WriteFile(bundle, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	with := func(files transport.Files) transport.Security {
+		files.CA = bundle
+		return transport.Security{TLS: load(t, files)}
+	}
+	address := listen(t, with(before.files(transport.RoleNode, "n1")), transport.Callers{})
+	said, err := ask(t, with(after.files(transport.RoleProxy, "p1")), address, transport.Identity{Role: transport.RoleNode, Name: "n1"})
+	if err != nil || said != "hello proxy p1" {
+		t.Errorf("%q, %v", said, err)
+	}
+}
+
 func TestClearIsRefused(t *testing.T) {
 	ours := newAuthority(t)
 	via := ours.security(transport.RoleProxy, "p1").Transport(transport.Identity{Role: transport.RoleMember})

@@ -14,7 +14,7 @@ import (
 )
 
 // TestCertificatesRotate: members, nodes and proxies get new certificates under load; no request fails,
-// and the new ones are served.
+// and the new ones are served, on whatever addresses.
 func TestCertificatesRotate(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 2, TLS: true})
 	ctx, stop := context.WithCancel(t.Context())
@@ -68,6 +68,11 @@ func TestCertificatesRotate(t *testing.T) {
 	if o.requests < 100 || len(o.failures) > 0 {
 		t.Errorf("%d of %d requests failed: %.5v", len(o.failures), o.requests, o.failures)
 	}
+	c.RestartMembersElsewhere()
+	c.Await("a write on other addresses", func(ctx context.Context) bool {
+		_, err := c.Client.PatchNode(ctx, "n1", api.NodePatch{Weight: &registrations})
+		return err == nil
+	})
 }
 
 // replace gives somebody a new certificate, file by file as a program that renews them would.

@@ -50,6 +50,37 @@ func TestTokens(t *testing.T) {
 	}
 
 	before := standingOf(t, c)
+	askWithTokens(t, c)
+	before.unmoved(t, c)
+
+	stead(t, c, "nodes", "weight", "n1", "2", "--actor", "deploy-bot@ci")
+	stead(t, c, "nodes", "weight", "n1", "3", "--actor", "ann")
+	history := stead(t, c, "ring", "history")
+	for _, want := range []string{"operator ann (deploy-bot@ci)", "operator ann  ", "node n1"} {
+		if !strings.Contains(history, want) {
+			t.Errorf("history lacks %q:\n%s", want, history)
+		}
+	}
+
+	file("tokens", "operator ann short\n")
+	awaitToken(t, c, operatorToken, func() bool { return strings.Contains(c.Members[0].Output(), "the replaced token file is not used") })
+	file("tokens", lines+"operator carl "+laterToken+"\n")
+	awaitToken(t, c, laterToken, func() bool { return true })
+
+	output := history
+	for _, process := range append(append(c.Members, c.Nodes...), c.Proxies...) {
+		output += process.Output()
+	}
+	for _, secret := range []string{operatorToken, readerToken, nodeToken, proxyToken, laterToken} {
+		if strings.Contains(output, secret) {
+			t.Errorf("a token was said aloud: %s", secret)
+		}
+	}
+}
+
+// askWithTokens makes requests with all kinds of tokens, at each member; none moves anything.
+func askWithTokens(t *testing.T, c *cluster.Cluster) {
+	t.Helper()
 	f := func(method, path, body, token string, want int, code api.Code) {
 		t.Helper()
 		for _, address := range c.APIs {
@@ -82,41 +113,18 @@ func TestTokens(t *testing.T) {
 	f("PATCH", "/v1/cluster", `{"level":9}`, nodeToken, http.StatusForbidden, api.CodeForbidden)
 	f("POST", "/v1/leader/transfer", "", readerToken, http.StatusForbidden, api.CodeForbidden)
 	f("PATCH", "/v1/cluster", `{"level":9}`, laterToken, http.StatusUnauthorized, api.CodeUnauthenticated)
-	before.unmoved(t, c)
+}
 
-	stead(t, c, "nodes", "weight", "n1", "2", "--actor", "deploy-bot@ci")
-	stead(t, c, "nodes", "weight", "n1", "3", "--actor", "ann")
-	history := stead(t, c, "ring", "history")
-	for _, want := range []string{"operator ann (deploy-bot@ci)", "operator ann  ", "node n1"} {
-		if !strings.Contains(history, want) {
-			t.Errorf("history lacks %q:\n%s", want, history)
-		}
-	}
-
-	file("tokens", "operator ann short\n") // not used: the old ones stay in force
-	c.Await("the bad file to be noticed", func(context.Context) bool {
-		_ = must(t, "GET", "http://"+c.APIs[0]+"/v1/nodes", nil, "Authorization", "Bearer "+operatorToken)
-		return strings.Contains(c.Members[0].Output(), "the replaced token file is not used")
-	})
-	f("GET", "/v1/nodes", "", operatorToken, http.StatusOK, "")
-	file("tokens", lines+"operator carl "+laterToken+"\n")
-	c.Await("the new token on all members", func(ctx context.Context) bool {
+// awaitToken waits until all members take a token, and something else is reached too.
+func awaitToken(t *testing.T, c *cluster.Cluster, token string, reached func() bool) {
+	t.Helper()
+	c.Await("all members to take the token", func(ctx context.Context) bool {
 		for _, address := range c.APIs {
-			got, err := try(ctx, "GET", "http://"+address+"/v1/nodes?consistency=stale", nil, "Authorization", "Bearer "+laterToken)
+			got, err := try(ctx, "GET", "http://"+address+"/v1/nodes?consistency=stale", nil, "Authorization", "Bearer "+token)
 			if err != nil || got.status != http.StatusOK {
 				return false
 			}
 		}
-		return true
+		return reached()
 	})
-
-	output := history
-	for _, process := range append(append(c.Members, c.Nodes...), c.Proxies...) {
-		output += process.Output()
-	}
-	for _, secret := range []string{operatorToken, readerToken, nodeToken, proxyToken, laterToken} {
-		if strings.Contains(output, secret) {
-			t.Errorf("a token was said aloud: %s", secret)
-		}
-	}
 }
