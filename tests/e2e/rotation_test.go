@@ -16,7 +16,7 @@ import (
 // TestCertificatesRotate: members, nodes and proxies get new certificates under load; no request fails,
 // and the new ones are served, on whatever addresses.
 func TestCertificatesRotate(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 2, TLS: true})
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 2, TLS: true, ControlArgs: soon})
 	ctx, stop := context.WithCancel(t.Context())
 	type outcome struct {
 		requests int

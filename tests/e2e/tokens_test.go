@@ -40,7 +40,7 @@ func TestTokens(t *testing.T) {
 	tokens := file("tokens", lines)
 	c := cluster.Start(t, cluster.Options{
 		Members: 3, Nodes: 1, Token: operatorToken,
-		ControlArgs: []string{"--token-file", tokens, "--log-level", "debug"},
+		ControlArgs: append([]string{"--token-file", tokens, "--log-level", "debug"}, soon...),
 		NodeArgs:    []string{"--token-file", file("n1", nodeToken+"\n"), "--log-level", "debug"},
 	})
 	c.AddProxy("--token-file", file("p1", proxyToken), "--log-level", "debug")
