@@ -41,6 +41,10 @@ var Exceptions = map[string]Rule{
 	"POST /v1/peers":             {Self: transport.RoleMember},
 }
 
+// BetweenMembers are what members ask each other by themselves. They have no tokens: where they have no
+// certificates either, nobody is asked who they are.
+var BetweenMembers = map[string]bool{"POST /v1/peers": true, "GET /v1/roster": true}
+
 // RuleOf finds the rule of a request.
 func RuleOf(method, path string) Rule {
 	if rule, found := Exceptions[method+" "+path]; found {

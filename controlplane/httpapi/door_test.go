@@ -28,6 +28,11 @@ func TestRulesNameRoutes(t *testing.T) {
 			t.Errorf("there is no %s", request)
 		}
 	}
+	for request := range access.BetweenMembers {
+		if !known[request] {
+			t.Errorf("there is no %s", request)
+		}
+	}
 }
 
 // certified is a request's TLS state once a listener has verified a certificate.
