@@ -19,6 +19,8 @@ type Code string
 const (
 	CodeInvalid          Code = "invalid"
 	CodeTooLarge         Code = "too_large"
+	CodeUnauthenticated  Code = "unauthenticated"
+	CodeForbidden        Code = "forbidden"
 	CodeNotFound         Code = "not_found"
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	CodeNotAcceptable    Code = "not_acceptable"
@@ -92,6 +94,8 @@ type CodeFacts struct {
 var Codes = map[Code]CodeFacts{
 	CodeInvalid:          {400, false, "the request is malformed; detail names the field"},
 	CodeTooLarge:         {413, false, "the body is larger than this endpoint takes"},
+	CodeUnauthenticated:  {401, false, "the request says not, or not truly, who is asking: a certificate or a token is needed"},
+	CodeForbidden:        {403, false, "who is asking may not do that, or not for another; detail says which role may"},
 	CodeNotFound:         {404, false, "there is no such path"},
 	CodeMethodNotAllowed: {405, false, "the path exists, the method does not; Allow lists those that do"},
 	CodeNotAcceptable:    {406, false, "none of the media types in Accept is offered here"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/controlplane/access"
 	"github.com/stead-io/stead/controlplane/dns"
 	"github.com/stead-io/stead/controlplane/membership"
 	"github.com/stead-io/stead/controlplane/webhooks"
@@ -54,8 +55,11 @@ type Config struct {
 	Expect int
 	// Settings the cluster is founded with; the hash key is drawn by the first leader.
 	Settings api.Settings
-	// Security says where may be listened.
+	// Security says where may be listened, and how connections are protected.
 	Security transport.Security
+	// Tokens say who may do what by showing one, beside certificates or without. Nil: there are none;
+	// without TLS everybody may then do everything.
+	Tokens *access.Tokens
 	// NodeCIDRs are the networks nodes may register addresses in; empty: any.
 	NodeCIDRs []netip.Prefix
 	// PlanDelay is how long the planner waits after the last join. Longer: fewer moves when many nodes
@@ -102,6 +106,9 @@ func NewConfig() Config {
 // Validate reports what cannot work.
 func (c Config) Validate() error {
 	if err := api.ValidateMemberName(c.Name); err != nil {
+		return err
+	}
+	if err := c.Security.CheckOwn(transport.Identity{Role: transport.RoleMember, Name: c.Name}); err != nil {
 		return err
 	}
 	if c.DataDir == "" {

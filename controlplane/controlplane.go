@@ -104,16 +104,13 @@ func (m *Member) open() error {
 	if err != nil {
 		return err
 	}
-	if m.apiListener, err = m.config.Security.Listen(m.config.Listen); err != nil {
-		return err
-	}
-	if m.raftListener, err = m.config.Security.Listen(m.config.RaftListen); err != nil {
+	if err := m.listen(); err != nil {
 		return err
 	}
 	m.machine, m.roster = newMachine(m.fail), newRosterBoard()
 	m.http = &http.Client{
 		Timeout:   memberTimeout,
-		Transport: &http.Transport{DialContext: m.config.Security.DialNetwork, MaxIdleConnsPerHost: idleConnections},
+		Transport: m.memberTransport(),
 		// Members are asked where they are; nobody may send the question elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -124,7 +121,7 @@ func (m *Member) open() error {
 	if err := m.openWebhooks(); err != nil {
 		return err
 	}
-	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger})
+	m.server = httpapi.New(m.apiConfig())
 	m.run(hasState)
 	return nil
 }
@@ -153,7 +150,7 @@ func (m *Member) run(hasState bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	exchange := &peers.Exchange{
-		Directory: m.directory, Join: m.config.Join, HTTP: m.http, Logger: m.logger,
+		Directory: m.directory, Join: m.config.Join, Scheme: m.config.Security.Scheme(), HTTP: m.http, Logger: m.logger,
 		Settled: func() bool { return m.State().Cluster != "" },
 	}
 	m.all.Go(func() { exchange.Run(ctx) })
@@ -173,7 +170,7 @@ func (m *Member) run(hasState bool) {
 func (m *Member) selfInfo(hasState bool) api.PeerInfo {
 	return api.PeerInfo{
 		ID: m.identity.ID(), Name: m.config.Name, Boot: m.identity.Boot,
-		API:      "http://" + m.config.advertised(m.APIAddr()),
+		API:      m.config.Security.Scheme() + "://" + m.config.advertised(m.APIAddr()),
 		Raft:     firstOf(m.config.RaftAdvertise, m.RaftAddr()),
 		DNS:      m.dnsHost(),
 		HasState: hasState, Expect: m.config.Expect, Level: fsm.LevelSupported,
@@ -230,7 +227,7 @@ func (m *Member) openReplica(decision peers.Decision) (*consensus.Replica, error
 	}
 	replica, err := consensus.Open(consensus.Config{
 		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
-		Dial: m.config.Security.Dial, Resolve: m.directory.RaftAddress,
+		Dial: m.dialMember, Resolve: m.directory.RaftAddress,
 		Machine: m.machine, Logger: m.logger,
 		SnapshotInterval: m.config.SnapshotInterval, SnapshotThreshold: m.config.SnapshotThreshold,
 		TrailingLogs: m.config.TrailingLogs,

@@ -72,8 +72,10 @@ type Config struct {
 	// succeeds once the node does not register. Nil: always healthy.
 	Healthy func(context.Context) error
 
-	// Security is how connections to the control plane are protected.
+	// Security is how connections are protected, those to the control plane and those from proxies.
 	Security transport.Security
+	// Token is shown to the control plane, for clusters that know their nodes by tokens. Nil: none is.
+	Token func() string
 	// Logger hears of membership, never of single requests above debug. Nil: nobody does.
 	Logger *slog.Logger
 	// ControlPlane answers instead of the members in Control, in tests for one. Nil: they do.
@@ -98,6 +100,9 @@ func NewConfig() Config {
 func (c Config) Validate() error {
 	if problem := c.registration().Validate(); problem != nil {
 		return problem
+	}
+	if err := c.Security.CheckOwn(transport.Identity{Role: transport.RoleNode, Name: string(c.ID)}); err != nil {
+		return err
 	}
 	if len(c.Control) == 0 && c.ControlPlane == nil {
 		return errors.New("no control-plane member is named")

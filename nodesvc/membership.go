@@ -25,6 +25,7 @@ const (
 var refusals = []api.Code{
 	api.CodeInvalid, api.CodeNodeIDInUse, api.CodeAddressRefused, api.CodeStaleBoot,
 	api.CodeServiceMismatch, api.CodeRingGeometry, api.CodeUnsupported, api.CodeWrongCluster,
+	api.CodeForbidden,
 }
 
 // takeovers are answers that end once a predecessor counts as down, unless it really lives.

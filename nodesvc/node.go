@@ -95,6 +95,7 @@ func (n *Node) connect() error {
 	made, err := client.New(client.Config{
 		Members:  n.config.Control,
 		Security: n.config.Security,
+		Token:    n.config.Token,
 		Actor:    "node " + string(n.config.ID),
 		Logger:   n.logger,
 	})

@@ -109,15 +109,19 @@ func (t *tries) nobodyListens() bool {
 // giveUp sums up why no member did what was asked: a member's own problem if there is one.
 func (c *Client) giveUp(ctx context.Context, tries *tries) error {
 	var tried []string
+	unreachable := ErrUnreachable
 	for member, failure := range tries.failures {
 		if api.CodeOf(failure) != "" {
 			return failure
+		}
+		if distrust(failure) {
+			unreachable = fmt.Errorf("%w: %w", ErrUnreachable, ErrUntrusted)
 		}
 		if failure != nil {
 			tried = append(tried, fmt.Sprintf("%s: %v", c.members.urls[member], failure))
 		}
 	}
-	err := fmt.Errorf("%w (%s)", ErrUnreachable, strings.Join(tried, "; "))
+	err := fmt.Errorf("%w (%s)", unreachable, strings.Join(tried, "; "))
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Canceled, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane"
+	"github.com/stead-io/stead/controlplane/access"
 	"github.com/stead-io/stead/controlplane/dns"
 	"github.com/stead-io/stead/controlplane/webhooks"
 )
@@ -37,7 +38,8 @@ func controlCommand() *cobra.Command {
 keys, no-key, slots, replicas) are those of a cluster that is made now; an existing one keeps its own.`,
 		Example: `  stead control --name c1 --data-dir /var/lib/stead
   stead control --name c1 --data-dir c1 --listen 10.0.0.1:7400 --raft-listen 10.0.0.1:7401 \
-    --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 --insecure`,
+    --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 \
+    --tls-cert pki/member-c1.pem --tls-key pki/member-c1-key.pem --tls-ca pki/ca.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, err := f.complete(command)
@@ -76,6 +78,7 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringArrayVar(&config.Webhooks, "webhook", nil, "`URL` that changes are posted to, up to 8; the same on every member")
 	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
 	f.addMembership(command)
+	flags.StringVar(&f.tokenFile, "token-file", "", "`file` of who may do what by which token: lines of ROLE NAME TOKEN")
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }
@@ -105,7 +108,6 @@ func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Con
 	config.Settings.State = api.State(f.state)
 	config.Settings.NoKey = api.NoKey(f.noKey)
 	config.Settings.SlotBits = f.slots.bits
-	config.Security = f.security()
 	config.DNS.Mode = dns.Mode(f.dnsMode)
 	config.DNS.Security = transport.Security{Insecure: f.insecure || f.dnsOpen}
 	for _, text := range f.nodeCIDRs {
@@ -120,8 +122,18 @@ func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Con
 			return config, usageError{fmt.Errorf("invalid --webhook-key-file: %w", err)}
 		}
 	}
-	config.Logger, err = f.logger(command)
-	return config, err
+	if config.Logger, err = f.logger(command); err != nil {
+		return config, err
+	}
+	if config.Security, err = f.security(config.Logger); err != nil {
+		return config, err
+	}
+	if f.tokenFile != "" {
+		if config.Tokens, err = access.LoadTokens(f.tokenFile, config.Logger); err != nil {
+			return config, usageError{err}
+		}
+	}
+	return config, nil
 }
 
 func webhookKey(path string) ([]byte, error) {

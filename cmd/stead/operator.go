@@ -16,6 +16,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // defaultControl is where a control plane on this machine listens.
@@ -32,6 +33,8 @@ type operator struct {
 	output      string
 	key         string
 	checkChange uint64
+	tls         tlsFlags
+	tokenFile   string
 }
 
 // newOperator gives a command, and those below it, the flags of an operator.
@@ -44,6 +47,8 @@ func newOperator(command *cobra.Command) *operator {
 	flags.StringVar(&o.key, "idempotency-key", "", "`name` of this one write: repeated under the same, it is carried out once")
 	flags.Uint64Var(&o.checkChange, "check-change", 0, "refuse the write if a `change` newer than this one stands; 0: never")
 	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
+	o.tls.add(flags)
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` of your token; "+tokenVariable+" can hold the token itself")
 	completeWords(command, "output", outputTable, outputJSON)
 	completeWords(command, "consistency", consistencies...)
 	return o
@@ -118,10 +123,36 @@ func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
 		actor = defaultActor()
 	}
 	warnings := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return client.New(client.Config{Members: o.control, Actor: actor, FailFast: true, Logger: warnings})
+	security, err := o.tls.load(warnings, true)
+	if err != nil {
+		return nil, err
+	}
+	token, err := o.token(warnings)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{
+		Members: o.control, Security: transport.Security{TLS: security}, Token: token,
+		Actor: actor, FailFast: true, Logger: warnings,
+	})
+}
+
+// token is what the operator shows: from a file, or from the environment.
+func (o *operator) token(logger *slog.Logger) (func() string, error) {
+	inherited := os.Getenv(tokenVariable)
+	if o.tokenFile != "" || inherited == "" {
+		return readToken(o.tokenFile, logger)
+	}
+	if err := checkToken(inherited); err != nil {
+		return nil, fmt.Errorf("%s: %w", tokenVariable, err)
+	}
+	return func() string { return inherited }, nil
 }
 
 func (o *operator) unreachable(err error) error {
+	if errors.Is(err, client.ErrUntrusted) {
+		return advisedError{err, "show a certificate of the cluster's CA: --tls-cert, --tls-key and --tls-ca, or --tls-ca with a token"}
+	}
 	return advisedError{
 		fmt.Errorf("no control plane at %s: %w", strings.Join(o.control, ", "), err),
 		"start one with `stead dev`, or say where it is with --control or STEAD_CONTROL",

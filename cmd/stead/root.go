@@ -77,6 +77,6 @@ func rootCommand() (root *cobra.Command, started *bool) {
 		command.GroupID = groupLook
 		root.AddCommand(command)
 	}
-	root.AddCommand(versionCommand())
+	root.AddCommand(pkiCommand(), versionCommand())
 	return root, started
 }

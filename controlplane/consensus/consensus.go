@@ -39,6 +39,7 @@ const (
 	transportPool    = 3
 	enqueueTimeout   = 2 * time.Second
 	transferTimeout  = 2 * time.Second
+	shutdownTimeout  = 5 * time.Second
 	snapshotsKept    = 2
 	dbLockTimeout    = time.Second
 )
@@ -67,8 +68,8 @@ type Config struct {
 	ID       api.MemberID
 	DataDir  string       // raft.db and snapshots/
 	Listener net.Listener // for other members; owned and closed by the replica
-	// Dial connects to an address; Resolve finds a member's present one.
-	Dial    func(ctx context.Context, address string) (net.Conn, error)
+	// Dial connects to a member at an address; Resolve finds its present one.
+	Dial    func(ctx context.Context, id api.MemberID, address string) (net.Conn, error)
 	Resolve func(api.MemberID) (address string, err error)
 	Machine Machine
 	// SnapshotInterval is how often the log is looked at; past SnapshotThreshold entries since the last
@@ -351,7 +352,20 @@ func (r *Replica) Close() error {
 			_ = r.TransferLeadership("") // best effort: an election does it otherwise
 		}
 		r.logger.sink.stopping.Store(true)
-		r.closeErr = errors.Join(r.raft.Shutdown().Error(), r.transport.Close(), r.store.Close())
+		r.closeErr = errors.Join(r.shutDown(), r.transport.Close(), r.store.Close())
 	})
 	return r.closeErr
+}
+
+// shutDown ends Raft's goroutines. One of them can be stuck for good: raft 1.8.0 leaves a replication that
+// pipelines entries to a member of a higher term waiting for answers that nobody reads any more.
+func (r *Replica) shutDown() error {
+	done := make(chan error, 1)
+	go func() { done <- r.raft.Shutdown().Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(shutdownTimeout):
+		return errors.New("raft did not end in time; what it had acknowledged is on the disk")
+	}
 }

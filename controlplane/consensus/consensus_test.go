@@ -109,7 +109,7 @@ func (g *group) open(id api.MemberID, address string, founders ...api.MemberID) 
 	}
 	m.Replica, err = Open(Config{
 		ID: id, DataDir: filepath.Join(g.dir, string(id)), Listener: listener,
-		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		Dial: func(ctx context.Context, _ api.MemberID, address string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		},
 		Resolve: g.resolve, Machine: m.journal, Logger: slog.New(slog.DiscardHandler),

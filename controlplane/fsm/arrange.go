@@ -117,7 +117,7 @@ func (s *State) Preview(command Command) (*State, Result) {
 	if problem := d.run(command); problem != nil {
 		return s, Result{Problem: problem, Version: s.Version()}
 	}
-	after := d.finish()
-	d.result.Version = after.Version()
-	return after, d.result
+	d.number()
+	d.result.Version = d.state.Version()
+	return d.finish(), d.result
 }

@@ -140,5 +140,5 @@ func (d *draft) unlist() {
 func (s *State) Edited(edits Edits) (after *State, done Edits, refused []Refusal) {
 	d := newDraft(s, s.Index+1, Header{})
 	done, refused = d.edit(edits)
-	return &d.state, done, refused
+	return d.finish(), done, refused
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
@@ -178,6 +179,9 @@ func (s *Server) listProxies(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) exchangePeers(w http.ResponseWriter, r *http.Request) error {
 	var message api.Peers
 	if problem := decodeLenient(r, &message); problem != nil {
+		return problem
+	}
+	if problem := speaksFor(r, transport.RoleMember, message.Self.Name); problem != nil {
 		return problem
 	}
 	answer, err := s.control.ExchangePeers(message, time.Now())

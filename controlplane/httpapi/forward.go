@@ -16,6 +16,8 @@ import (
 type forwarder struct {
 	control Control
 	http    *http.Client
+	// identified: members know each other by certificates, and believe each other who is asking.
+	identified bool
 }
 
 // pass sends the request to the leader and relays its answer. A request is passed on once: members
@@ -40,6 +42,10 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 		request.Header.Del(name)
 	}
 	request.Header.Set(api.HeaderForwarded, string(f.control.ID()))
+	if caller, known := callerOf(r); known && f.identified {
+		request.Header.Set(api.HeaderCaller, caller.String())
+		request.Header.Del("Authorization")
+	}
 	response, err := f.http.Do(request)
 	if err != nil {
 		return passFailed(r, err)

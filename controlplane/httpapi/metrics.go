@@ -18,7 +18,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(control Control) *metrics {
+func newMetrics(control Control, certificateExpires func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -41,6 +41,11 @@ func newMetrics(control Control) *metrics {
 	gauge("stead_ring_version", "Number of the ring version.", func() float64 { return float64(control.State().Number) })
 	gauge("stead_ring_generation", "Generation of the ring.", func() float64 { return float64(control.State().Generation) })
 	gauge("stead_ring_changes_held", "Changes that the eviction governor holds.", func() float64 { return float64(len(control.State().HeldChanges())) })
+	if certificateExpires != nil {
+		gauge("stead_certificate_expires_timestamp_seconds", "When this process's certificate ends to be valid.", func() float64 {
+			return float64(certificateExpires().Unix())
+		})
+	}
 	for _, status := range []api.NodeStatus{api.NodeUp, api.NodeSuspect, api.NodeDown} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stead_nodes", Help: "Registered nodes by status.", ConstLabels: prometheus.Labels{"status": string(status)},

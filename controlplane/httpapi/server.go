@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane/access"
 )
 
 // Limits of the HTTP server.
@@ -31,12 +32,19 @@ type Config struct {
 	HTTP *http.Client
 	// Collectors are metrics of the member's other parts.
 	Collectors []prometheus.Collector
-	Logger     *slog.Logger
+	// Identified: callers have certificates, checked by the listener. Tokens are those they may show
+	// instead. With neither, everybody may do everything.
+	Identified bool
+	Tokens     *access.Tokens
+	// CertificateExpires is when this member's certificate does. Nil: it has none.
+	CertificateExpires func() time.Time
+	Logger             *slog.Logger
 }
 
 // Server answers the control API.
 type Server struct {
 	control Control
+	door    *door
 	forward *forwarder
 	fanout  *fanout
 	metrics *metrics
@@ -50,9 +58,10 @@ type Server struct {
 func New(config Config) *Server {
 	s := &Server{
 		control: config.Control,
-		forward: &forwarder{control: config.Control, http: config.HTTP},
+		door:    &door{identified: config.Identified, tokens: config.Tokens},
+		forward: &forwarder{control: config.Control, http: config.HTTP, identified: config.Identified},
 		fanout:  newFanout(config.Control),
-		metrics: newMetrics(config.Control),
+		metrics: newMetrics(config.Control, config.CertificateExpires),
 		logger:  config.Logger,
 	}
 	s.metrics.registry.MustRegister(config.Collectors...)
@@ -145,7 +154,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("/livez", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(livez)}))
 	mux.Handle("/readyz", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(s.readyz)}))
 	mux.Handle("/metrics", methodSwitch(map[string]http.Handler{
-		"GET": promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}),
+		"GET": s.door.guard("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.NewProblem(api.CodeNotFound, "%s is not a path of the control API", api.Clip(r.URL.Path)).WriteTo(w)
@@ -198,11 +207,15 @@ func (s *Server) serve(route route) http.Handler {
 			s.logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 			problem = api.NewProblem(api.CodeInternal, "%s %s failed", r.Method, api.Clip(r.URL.Path))
 		}
-		problem.WriteTo(w)
+		writeProblem(w, problem)
 	})
 }
 
 func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) error {
+	r, problem := s.door.admit(route.path, r)
+	if problem != nil {
+		return problem
+	}
 	if problem := checkQuery(r); problem != nil {
 		return problem
 	}
@@ -219,7 +232,7 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
 		return api.NewProblem(api.CodeNoLeader, "this member knows no cluster yet: it is not founded, or its log was not caught up with")
 	}
-	r, problem := withConditions(r)
+	r, problem = withConditions(r)
 	if problem != nil {
 		return problem
 	}

@@ -66,7 +66,7 @@ func OpenDirectory(dataDir string, self api.PeerInfo, describe func(*api.PeerInf
 	if raw, err := os.ReadFile(d.path); err == nil && json.Unmarshal(raw, &remembered) == nil {
 		for _, info := range remembered {
 			if info.ID != self.ID {
-				d.known[info.ID] = &entry{info: addressOf(info)} // as it was: only its own word counts for the rest
+				d.known[info.ID] = &entry{info: whereabouts(info)} // as it was: only its own word counts for the rest
 			}
 		}
 	}
@@ -95,8 +95,8 @@ func (e *entry) stranger(self api.PeerInfo, now time.Time, silent time.Duration)
 	return !slices.Contains(self.Members, e.info.ID) && now.Sub(e.heard) > silent && now.Sub(e.since) > silent
 }
 
-// addressOf is what hearsay tells of a member: where it is. The rest is its own to tell.
-func addressOf(info api.PeerInfo) api.PeerInfo {
+// whereabouts is what hearsay tells of a member: where it is. The rest is its own to tell.
+func whereabouts(info api.PeerInfo) api.PeerInfo {
 	info.HasState, info.Members, info.Nonvoters, info.Configured, info.Awaits, info.Applied = false, nil, nil, 0, nil, 0
 	return info
 }
@@ -177,7 +177,12 @@ func validatePeer(info api.PeerInfo) error {
 			return err
 		}
 	}
-	return api.ValidateAddress(strings.TrimPrefix(strings.TrimPrefix(info.API, "http://"), "https://"))
+	return api.ValidateAddress(addressOf(info.API))
+}
+
+// addressOf is the host:port of an API's URL.
+func addressOf(base string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(base, "http://"), "https://")
 }
 
 // learn keeps the newer of what is known and what is told; first reports whether the peer speaks for
@@ -189,7 +194,7 @@ func (d *Directory) learn(info api.PeerInfo, first bool, now time.Time) bool {
 		return false
 	case known == nil:
 		if !first {
-			info = addressOf(info)
+			info = whereabouts(info)
 		}
 		d.known[info.ID] = &entry{info: info, since: now}
 		return true

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -101,7 +100,7 @@ func joinExisting(self api.PeerInfo, members []api.PeerInfo) Decision {
 		return Decision{Newcomer: true, Waiting: "the leader to take this member in"}
 	default:
 		return Decision{Newcomer: true, Waiting: fmt.Sprintf("someone to run: stead members add %s --control %s",
-			self.Name, strings.TrimPrefix(strings.TrimPrefix(knows.API, "http://"), "https://"))}
+			self.Name, addressOf(knows.API))}
 	}
 }
 

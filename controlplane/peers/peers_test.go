@@ -164,3 +164,17 @@ func TestIdentityStaysWithItsFolder(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 }
+
+// A member remembers addresses as URLs of the time when there was no TLS; it asks them in TLS.
+func TestTargetsSpeakTheSchemeOfNow(t *testing.T) {
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"), func(*api.PeerInfo) {})
+	other := peer("c2", "b")
+	other.API = "http://127.0.0.1:3"
+	if err := directory.Merge(api.Peers{Self: other}, now); err != nil {
+		t.Fatal(err)
+	}
+	exchange := &Exchange{Directory: directory, Join: []string{"127.0.0.1:3", "127.0.0.1:4"}, Scheme: "https"}
+	if got := strings.Join(exchange.targets(), " "); got != "https://127.0.0.1:3 https://127.0.0.1:4" {
+		t.Errorf("asked are %s", got)
+	}
+}
