@@ -52,9 +52,9 @@ func New(config Config) *Server {
 		control: config.Control,
 		forward: &forwarder{control: config.Control, http: config.HTTP},
 		fanout:  newFanout(config.Control),
-		metrics: newMetrics(config.Control),
 		logger:  config.Logger,
 	}
+	s.metrics = newMetrics(config.Control, s.fanout)
 	s.metrics.registry.MustRegister(config.Collectors...)
 	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{
