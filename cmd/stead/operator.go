@@ -86,7 +86,7 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 		if !slices.Contains(consistencies, o.consistency) {
 			return usage("--consistency is one of %s, not %q", strings.Join(consistencies, ", "), o.consistency)
 		}
-		c, err := o.connect(command)
+		c, err := o.connect(command, o.control...)
 		if err != nil {
 			return usageError{err}
 		}
@@ -112,13 +112,14 @@ func (o *operator) conditions(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
+// connect opens a client to control-plane members, any one of which may answer.
+func (o *operator) connect(command *cobra.Command, members ...string) (*client.Client, error) {
 	actor := o.actor
 	if actor == "" {
 		actor = defaultActor()
 	}
 	warnings := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return client.New(client.Config{Members: o.control, Actor: actor, FailFast: true, Logger: warnings})
+	return client.New(client.Config{Members: members, Actor: actor, FailFast: true, Logger: warnings})
 }
 
 func (o *operator) unreachable(err error) error {

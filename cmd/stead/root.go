@@ -71,7 +71,7 @@ func rootCommand() (root *cobra.Command, started *bool) {
 		root.AddCommand(command)
 	}
 	for _, command := range []*cobra.Command{
-		nodesCommand(), ringCommand(), clusterCommand(), proxiesCommand(), explainCommand(),
+		nodesCommand(), ringCommand(), clusterCommand(), proxiesCommand(), explainCommand(), doctorCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)
