@@ -52,7 +52,7 @@ func (o *operator) examine(s *session) error {
 		}
 	})
 	if err == nil && worst > doctor.OK {
-		err = endedError{int(worst)}
+		err = outcome(worst)
 	}
 	return err
 }
