@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -62,9 +63,11 @@ func startCluster(t *testing.T) []process {
 	control := controlplane.NewConfig()
 	control.Listen, control.RaftListen, control.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	control.PlanDelay, control.Logger = time.Millisecond, logger
+	control.DNS.Listen = "127.0.0.1:0"
 	member, err := controlplane.Open(control)
 	own(t, member, err)
 	await(t, "http://"+member.APIAddr()+"/readyz")
+	lookUp(t, member.DNSAddr(), control.DNS.Zone)
 
 	node := kv.NewConfig()
 	node.Listen, node.Store, node.Logger = "127.0.0.1:0", kv.StoreMemory, logger
@@ -97,6 +100,17 @@ func startCluster(t *testing.T) []process {
 		{"Node of the KV", "`/metrics` of the node's port, 7500", scrape(t, store.Addr())},
 		{"Sidecar", "`/metrics` of the port that `--admin-listen` names; there is none without it", scrape(t, helper.AdminAddr())},
 	}
+}
+
+// lookUp asks a member's DNS something, whatever it answers.
+func lookUp(t *testing.T, server, zone string) {
+	t.Helper()
+	resolver := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, server)
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	_, _ = resolver.LookupHost(ctx, zone) // the zone may be empty still
 }
 
 // await asks until the answer is 200.

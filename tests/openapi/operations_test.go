@@ -193,6 +193,12 @@ var operations = []operation{
 		tries:   []try{{status: 200}},
 	},
 	{
+		endpoint: "GET /v1/roster", id: "pollRoster", tag: proxiesTag, query: []string{"after"},
+		summary: "Between members: the proxies as DNS is to answer them, as soon as that is newer than after.",
+		answers: answers{200: jsonOf(api.Roster{}), 204: nothing},
+		tries:   []try{{status: 200}, {path: "/v1/roster?after=0-1", status: 200}, {path: "/v1/roster?after=x", status: 400}},
+	},
+	{
 		endpoint: "GET /v1/cluster", id: "showCluster", tag: clusterTag, query: []string{"consistency"},
 		summary: "Show settings, members, counts and alarms.",
 		answers: answers{200: jsonOf(api.Cluster{})},
@@ -252,7 +258,7 @@ var parameters = map[string]parameter{
 	"force":   {Description: "lossy gives up state that nobody else holds.", Schema: &schema{Type: "string", Enum: []string{"lossy"}}},
 	"from":    {Description: "A version (7 or 1-7), or a change (c3): the ring as it left it.", Schema: point()},
 	"to":      {Description: "As from; the present ring unless given.", Schema: point()},
-	"after":   {Description: "Answer when the ring is newer than this version, 1-7 or 7.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
+	"after":   {Description: "Answer when there is something newer than this: ring version 1-7, or 7; a roster's mark.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
 	"wait":    {Description: "How long to wait for something newer than after: 45s unless given, at most 5m; 204 when nothing came.", Schema: &schema{Type: "string", Pattern: durationPattern}},
 	"key":     {Description: "The key as text of a form, where + is a space.", Schema: &schema{Type: "string"}},
 	"key_hex": {Description: "The key's octets in hex, instead of key.", Schema: &schema{Type: "string", Pattern: `^([0-9a-fA-F]{2})+$`}},
