@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stead-io/stead/tests/cluster"
 )
@@ -59,10 +60,11 @@ func TestDoctor(t *testing.T) {
 	}
 	until := func(level, check, text string, code int) {
 		t.Helper()
-		c.Await("doctor to say "+text, func(context.Context) bool {
+		took := c.Await("doctor to say "+text, func(context.Context) bool {
 			d := diagnose(t, c)
 			return d.says(level, check, text) && d.code == code
 		})
+		t.Logf("%s %s: %q after %v", level, check, text, took.Round(time.Millisecond))
 	}
 	follower := (c.Leader() + 1) % 3
 	c.Members[follower].Kill()
