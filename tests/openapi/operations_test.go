@@ -177,6 +177,12 @@ var operations = []operation{
 		tries: []try{{status: 200}},
 	},
 	{
+		endpoint: "GET /v1/events", id: "streamEvents", tag: ringTag, query: []string{"after"},
+		summary: "What happens to changes, as server-sent events (docs/api/events.md): data is an Event. Every member answers.",
+		answers: answers{200: {api.TypeEvents: api.Event{}}}, codes: []api.Code{api.CodeUnsupported, api.CodeOverloaded},
+		tries: []try{{status: 200}, {path: "/v1/events?after=1-1", status: 200}, {path: "/v1/events?after=x", status: 400}},
+	},
+	{
 		endpoint: "POST /v1/proxies/{id}/beat", id: "beatProxy", tag: proxiesTag,
 		summary: "Say that a proxy lives and by which ring it routes.",
 		body:    api.ProxyBeat{}, open: true, answers: answers{200: jsonOf(api.ProxyBeaten{})}, codes: []api.Code{api.CodeOverloaded},
@@ -258,7 +264,7 @@ var parameters = map[string]parameter{
 	"force":   {Description: "lossy gives up state that nobody else holds.", Schema: &schema{Type: "string", Enum: []string{"lossy"}}},
 	"from":    {Description: "A version (7 or 1-7), or a change (c3): the ring as it left it.", Schema: point()},
 	"to":      {Description: "As from; the present ring unless given.", Schema: point()},
-	"after":   {Description: "Answer when there is something newer than this: ring version 1-7, or 7; a roster's mark.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
+	"after":   {Description: "Answer when there is something newer than this: ring version 1-7, or 7; a roster's mark; an event's id.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
 	"wait":    {Description: "How long to wait for something newer than after: 45s unless given, at most 5m; 204 when nothing came.", Schema: &schema{Type: "string", Pattern: durationPattern}},
 	"key":     {Description: "The key as text of a form, where + is a space.", Schema: &schema{Type: "string"}},
 	"key_hex": {Description: "The key's octets in hex, instead of key.", Schema: &schema{Type: "string", Pattern: `^([0-9a-fA-F]{2})+$`}},

@@ -28,6 +28,7 @@ var plain = map[reflect.Type]*schema{
 	reflect.TypeFor[api.StoreID]():   {Type: "string", Pattern: hex32Pattern},
 	reflect.TypeFor[api.MemberID]():  {Type: "string", Pattern: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}-[0-9a-f]{16}$`},
 	reflect.TypeFor[api.SessionID](): {Type: "string", Pattern: `^[0-9]+-[0-9]+$`},
+	reflect.TypeFor[api.EventID]():   {Type: "string", Pattern: `^[0-9]+-[0-9]+$`},
 }
 
 // narrowed are fields with bounds or a form that their Go type does not show.
