@@ -18,8 +18,9 @@ import (
 // notRun lists the sh blocks of the documentation that are not run, in order, by page: each stands behind
 // a line <!-- not run: REASON -->. A new one belongs here, so that nobody marks one in passing.
 var notRun = map[string][]string{
-	"README.md":         {"it is how this is run"},
-	"docs/operating.md": {"needs three machines", "needs a webhook", "needs root"},
+	"README.md":          {"it is how this is run"},
+	"docs/api/events.md": {"does not end", "needs a webhook"},
+	"docs/operating.md":  {"needs three machines", "needs a webhook", "needs root"},
 }
 
 // TestReadme: the shell blocks of README and docs work as they stand, but for the ports.
