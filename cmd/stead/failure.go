@@ -52,7 +52,6 @@ var advice = map[api.Code]string{
 	api.CodeChangeUnknown:  "list the changes there are: stead ring history",
 	api.CodeLastCopy:       "give the state up: add --force",
 	api.CodeSettingGuarded: "move keys knowingly: add --force",
-	api.CodeMemberUnknown:  "list the members there are: stead members",
 	api.CodeNoLeader:       "see which members live: stead cluster --consistency stale",
 	api.CodePrecondition:   "see what changed: stead ring history",
 	api.CodePlanStale:      "look at the plan again, without --apply",
