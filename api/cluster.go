@@ -163,7 +163,7 @@ type NodeCount struct {
 
 // Member is a control-plane member.
 type Member struct {
-	ID      MemberID `json:"id"`
+	ID      MemberID `json:"id,omitempty"` // empty: asked for, and not here yet
 	Name    string   `json:"name"`
 	API     string   `json:"api"`  // base URL of its control API
 	Raft    string   `json:"raft"` // host:port

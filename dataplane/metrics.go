@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/build"
 )
 
 // metrics counts requests. What a request touches was looked up beforehand.
@@ -48,10 +49,17 @@ func newMetrics(p *Proxy) *metrics {
 		Help:    "Time from a request's head to the end of its answer.",
 		Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10},
 	})
-	m.registry.MustRegister(requests, m.seconds, collectors.NewGoCollector(),
+	m.registry.MustRegister(requests, m.seconds, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.observe(p)
 	return m
+}
+
+// buildInfo names the build; its value is always 1.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "stead_build_info", Help: "The build that runs; always 1.", ConstLabels: build.This().Labels(),
+	}, func() float64 { return 1 })
 }
 
 // observe registers what is counted elsewhere.
@@ -83,6 +91,18 @@ func (m *metrics) observe(p *Proxy) {
 	gauge("stead_proxy_ring_version", "Number of the ring in force; 0 before the first.", func() float64 {
 		if table := p.routes.Table(); table != nil {
 			return float64(table.View.Table.Version.Number)
+		}
+		return 0
+	})
+	gauge("stead_proxy_ring_generation", "Generation of the ring in force; 0 before the first.", func() float64 {
+		if table := p.routes.Table(); table != nil {
+			return float64(table.View.Table.Version.Generation)
+		}
+		return 0
+	})
+	gauge("stead_proxy_ring_refused", "1 while the newest ring offered is refused, for its key rules for one.", func() float64 {
+		if p.routes.Nack() != "" {
+			return 1
 		}
 		return 0
 	})

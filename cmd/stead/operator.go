@@ -91,7 +91,7 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 		if !slices.Contains(consistencies, o.consistency) {
 			return usage("--consistency is one of %s, not %q", strings.Join(consistencies, ", "), o.consistency)
 		}
-		c, err := o.connect(command)
+		c, err := o.connect(command, o.control...)
 		if err != nil {
 			return usageError{err}
 		}
@@ -117,7 +117,8 @@ func (o *operator) conditions(ctx context.Context) context.Context {
 	return ctx
 }
 
-func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
+// connect opens a client to control-plane members, any one of which may answer.
+func (o *operator) connect(command *cobra.Command, members ...string) (*client.Client, error) {
 	actor := o.actor
 	if actor == "" {
 		actor = defaultActor()
@@ -132,7 +133,7 @@ func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
 		return nil, err
 	}
 	return client.New(client.Config{
-		Members: o.control, Security: transport.Security{TLS: security}, Token: token,
+		Members: members, Security: transport.Security{TLS: security}, Token: token,
 		Actor: actor, FailFast: true, Logger: warnings,
 	})
 }

@@ -28,6 +28,14 @@ func (f *tlsFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.files.CA, "tls-ca", "", "`file` of the CA that all certificates of the cluster come from")
 }
 
+// scheme is that of the control API's URLs.
+func (f *tlsFlags) scheme() string {
+	if f.files == (transport.Files{}) {
+		return "http"
+	}
+	return "https"
+}
+
 // load reads the files, if there are any. Clients may have the CA alone.
 func (f *tlsFlags) load(logger *slog.Logger, caAlone bool) (*transport.TLS, error) {
 	files := f.files

@@ -36,6 +36,7 @@ against requests for keys that live elsewhere, and drain it before it stops.`,
 	f.membershipFlags.add(command, &f.config.Listen)
 	flags, config := command.Flags(), &f.config
 	flags.StringVar(&config.Upstream, "upstream", config.Upstream, "`address` of the server")
+	flags.StringVar(&config.AdminListen, "admin-listen", config.AdminListen, "`address` of health and metrics; without it there is none")
 	flags.StringVar(&config.HealthPath, "health", config.HealthPath, "`path` that answers 2xx while the server is well")
 	flags.DurationVar(&config.HealthInterval, "health-interval", config.HealthInterval, "time between checks")
 	flags.IntVar(&config.HealthFailures, "health-failures", config.HealthFailures, "failures in a row that make the node unwell")

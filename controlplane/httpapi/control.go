@@ -49,6 +49,9 @@ type Control interface {
 	// CheckNode refuses what this member's own flags forbid: addresses outside the allow-list.
 	CheckNode(registration api.Registration) *api.Problem
 
+	// Vitals measures the member's log and disk, for its metrics.
+	Vitals(now time.Time) Vitals
+
 	Members() []api.Member
 	// Alarms are conditions this member knows of that want a person.
 	Alarms(now time.Time) []string

@@ -27,6 +27,7 @@ type fanout struct {
 	control    Control
 	publishing sync.Mutex // held while deciding on and making the next current
 	current    atomic.Pointer[published]
+	waiting    atomic.Int64 // polls that wait for news
 }
 
 func newFanout(control Control) *fanout {

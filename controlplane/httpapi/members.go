@@ -27,6 +27,9 @@ func (s *Server) addMember(w http.ResponseWriter, r *http.Request) error {
 
 // removeMember answers DELETE /v1/members/{id}, the id or the name.
 func (s *Server) removeMember(w http.ResponseWriter, r *http.Request) error {
+	if problem := decodeStrict(r, &struct{}{}); problem != nil {
+		return problem
+	}
 	if err := s.control.RemoveMember(r.Context(), originOf(r), r.PathValue("id")); err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/build"
 )
 
 // metrics are one registry a member, so that several members can live in one process.
@@ -18,48 +18,32 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(control Control, certificateExpires func() time.Time) *metrics {
+func newMetrics(control Control, fanout *fanout, certificateExpires func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "stead_control_requests_total", Help: "Requests to the control API by route, method and status.",
 		}, []string{"route", "method", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "stead_control_request_duration_seconds", Help: "Time to answer, long-polls excepted.",
+			Name: "stead_control_request_duration_seconds", Help: "Time to answer by route and status, long-polls excepted.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
-		}, []string{"route"}),
+		}, []string{"route", "status"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.duration, vitals{control, fanout}, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	gauge := func(name, help string, value func() float64) {
-		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
-	}
-	gauge("stead_control_leader", "1 on the member that leads.", func() float64 { return asNumber(control.IsLeader()) })
-	gauge("stead_control_in_touch", "1 while this member hears from a leader.", func() float64 { return asNumber(control.InTouch()) })
-	gauge("stead_control_term", "Raft term.", func() float64 { return float64(control.Term()) })
-	gauge("stead_control_applied_index", "Index of the last log entry applied.", func() float64 { return float64(control.State().Index) })
-	gauge("stead_ring_version", "Number of the ring version.", func() float64 { return float64(control.State().Number) })
-	gauge("stead_ring_generation", "Generation of the ring.", func() float64 { return float64(control.State().Generation) })
-	gauge("stead_ring_changes_held", "Changes that the eviction governor holds.", func() float64 { return float64(len(control.State().HeldChanges())) })
 	if certificateExpires != nil {
-		gauge("stead_certificate_expires_timestamp_seconds", "When this process's certificate ends to be valid.", func() float64 {
-			return float64(certificateExpires().Unix())
-		})
-	}
-	for _, status := range []api.NodeStatus{api.NodeUp, api.NodeSuspect, api.NodeDown} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "stead_nodes", Help: "Registered nodes by status.", ConstLabels: prometheus.Labels{"status": string(status)},
-		}, func() float64 {
-			count := 0
-			for _, node := range control.State().Nodes() {
-				if node.Status == status {
-					count++
-				}
-			}
-			return float64(count)
-		}))
+			Name: "stead_certificate_expires_timestamp_seconds", Help: "When this process's certificate ends to be valid.",
+		}, func() float64 { return float64(certificateExpires().Unix()) }))
 	}
 	return m
+}
+
+// buildInfo names the build; its value is always 1.
+func buildInfo() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "stead_build_info", Help: "The build that runs; always 1.", ConstLabels: build.This().Labels(),
+	}, func() float64 { return 1 })
 }
 
 func asNumber(yes bool) float64 {
@@ -76,9 +60,10 @@ func (m *metrics) measure(route string, next http.Handler) http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
-		m.requests.WithLabelValues(route, r.Method, strconv.Itoa(recorder.status)).Inc()
+		status := strconv.Itoa(recorder.status)
+		m.requests.WithLabelValues(route, r.Method, status).Inc()
 		if !waits {
-			m.duration.WithLabelValues(route).Observe(time.Since(start).Seconds())
+			m.duration.WithLabelValues(route, status).Observe(time.Since(start).Seconds())
 		}
 	})
 }

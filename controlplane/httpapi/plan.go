@@ -73,8 +73,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request, intent intent) err
 
 // applyPlan makes the plan and carries it out, with nothing in between.
 func (s *Server) applyPlan(w http.ResponseWriter, r *http.Request, intent intent) error {
-	origin := conditions(r.Context())
-	origin.Actor = actor(r)
+	origin := originOf(r)
 	var plan api.RingPlan
 	var earlier *fsm.Result
 	result, err := s.control.ProposeAlone(r.Context(), origin, func(state *fsm.State) (fsm.Command, error) {

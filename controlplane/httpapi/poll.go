@@ -64,6 +64,8 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 // awaitNews waits for a version that differs from after in a way worth telling: a later one, or any of
 // another generation. nil: the wait ran out.
 func (s *Server) awaitNews(r *http.Request, current *published, after api.Version, wait time.Duration) (*published, *api.Problem) {
+	s.fanout.waiting.Add(1)
+	defer s.fanout.waiting.Add(-1)
 	deadline := time.NewTimer(wait)
 	defer deadline.Stop()
 	for {

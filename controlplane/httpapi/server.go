@@ -61,9 +61,9 @@ func New(config Config) *Server {
 		door:    &door{identified: config.Identified, tokens: config.Tokens},
 		forward: &forwarder{control: config.Control, http: config.HTTP, identified: config.Identified},
 		fanout:  newFanout(config.Control),
-		metrics: newMetrics(config.Control, config.CertificateExpires),
 		logger:  config.Logger,
 	}
+	s.metrics = newMetrics(config.Control, s.fanout, config.CertificateExpires)
 	s.metrics.registry.MustRegister(config.Collectors...)
 	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{

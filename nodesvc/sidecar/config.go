@@ -28,6 +28,9 @@ type Config struct {
 	Node nodesvc.Config
 	// Listen is the host:port that proxies dial; port 0 picks a free one.
 	Listen string
+	// AdminListen is the host:port of health and metrics; empty: there is no such port, since every path
+	// of Listen is the service's own.
+	AdminListen string
 	// Upstream is the host:port of the service.
 	Upstream string
 	// HealthPath is asked for the service's health, 2xx is healthy; requests for it pass unguarded.

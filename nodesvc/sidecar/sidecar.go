@@ -18,11 +18,13 @@ type Sidecar struct {
 	config    Config
 	logger    *slog.Logger
 	listener  net.Listener
+	adminPort net.Listener
 	transport *http.Transport
 	checker   *checker
 	node      *nodesvc.Node
 	command   *command // nil: the service was running already
 	http      *http.Server
+	admin     *http.Server // nil, as its listener is, without Config.AdminListen
 
 	stopChecks context.CancelFunc
 	running    sync.WaitGroup
@@ -57,8 +59,11 @@ func Open(config Config) (*Sidecar, error) {
 		return nil, err
 	}
 	s.listener = listener
+	if err := s.listenAdmin(); err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
 	if err := s.open(); err != nil {
-		_ = listener.Close()
+		s.closeListeners()
 		return nil, err
 	}
 	checking, stop := context.WithCancel(context.Background())
@@ -66,6 +71,7 @@ func Open(config Config) (*Sidecar, error) {
 	s.http = nodesvc.NewServer(s.routes(), s.logger)
 	s.running.Go(func() { s.checker.run(checking) })
 	s.running.Go(s.serve)
+	s.serveAdmin()
 	s.running.Go(s.watch)
 	return s, nil
 }
@@ -174,6 +180,9 @@ func (s *Sidecar) close(ctx context.Context) error {
 		_ = s.http.Close()
 	}
 	s.stopChecks()
+	if s.admin != nil {
+		_ = s.admin.Close() // nothing is lost with an answer about health or metrics
+	}
 	s.running.Wait()
 	if s.command != nil {
 		s.command.stop(ctx, s.config.StopTimeout)
