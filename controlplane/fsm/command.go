@@ -26,6 +26,7 @@ const (
 	TypeWant      CommandType = 10
 	TypeHold      CommandType = 11
 	TypeLevel     CommandType = 12
+	TypeReport    CommandType = 15
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -164,6 +165,7 @@ func (Settings) commandType() CommandType  { return TypeSettings }
 func (Want) commandType() CommandType      { return TypeWant }
 func (Hold) commandType() CommandType      { return TypeHold }
 func (Level) commandType() CommandType     { return TypeLevel }
+func (Report) commandType() CommandType    { return TypeReport }
 
 // envelope is the JSON behind the type octet of a log entry.
 type envelope struct {
@@ -227,6 +229,8 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Hold](body)
 	case TypeLevel:
 		return decodeAs[Level](body)
+	case TypeReport:
+		return decodeAs[Report](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

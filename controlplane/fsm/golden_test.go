@@ -39,16 +39,15 @@ func goldenCommands() map[CommandType]Command {
 		TypeWant:      Want{Base: 4, Want: []byte{0, 0, 0xff, 0xff}, Changes: []api.ChangeID{2, 3}},
 		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
 		TypeLevel:     Level{Level: 1},
+		TypeReport: Report{
+			Node: "n1", Session: "2-9", Version: api.Version{Generation: 1, Number: 57}, Owners: []api.NodeID{"n2"},
+			Rows: []byte{0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0},
+		},
 	}
 }
 
 func TestGoldenLogEntries(t *testing.T) {
-	commands := goldenCommands()
-	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
-		command, listed := commands[kind]
-		if !listed {
-			t.Fatalf("no golden command of type %d", kind)
-		}
+	for kind, command := range goldenCommands() {
 		header := Header{Time: 1_700_000_000_000, Origin: By("alice@host")}
 		path := filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))
 		if *update {
@@ -73,7 +72,7 @@ func TestGoldenLogEntries(t *testing.T) {
 
 // FuzzApply feeds arbitrary entries to a state with nodes: each is refused or leaves the invariants.
 func FuzzApply(f *testing.F) {
-	for kind := TypeBootstrap; kind <= TypeLevel; kind++ {
+	for kind := range goldenCommands() {
 		if entry, err := os.ReadFile(filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))); err == nil {
 			f.Add(entry)
 		}
@@ -83,12 +82,15 @@ func FuzzApply(f *testing.F) {
 		h.must(Register{node("n1", 1)})
 		h.must(Register{node("n2", 2)})
 		h.spread("n1", "n2")
-		next, _, err := Apply(h.state, h.state.Index+1, entry)
-		if err != nil {
-			return
-		}
-		if err := next.Check(); err != nil {
-			t.Fatal(err)
+		restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
+		for _, state := range []*State{h.state, restored} {
+			next, _, err := Apply(state, state.Index+1, entry)
+			if err != nil {
+				return
+			}
+			if err := next.Check(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -32,6 +32,9 @@ type State struct {
 	versions tail[*versionRecord]
 	results  tail[*keyedResult] // of commands with an idempotency key, oldest first
 	history  int                // bytes that versions hold on to
+
+	recovering int // slots that nobody serves until a store has reported
+	awaited    int // nodes that have not reported since the generation began
 }
 
 // Node is a registered node.
@@ -45,6 +48,8 @@ type Node struct {
 	Draining     bool
 	// Held: the governor keeps its slots from being given away.
 	Held bool
+	// Awaited: it has not said yet what it last acted on before the state was restored.
+	Awaited bool `json:",omitempty"`
 }
 
 // New is the state before the first command.
