@@ -45,6 +45,7 @@ const (
 	CodeKeyReused        Code = "idempotency_key_reused"
 	CodeMemberNameKnown  Code = "member_name_known"
 	CodeNotAMember       Code = "not_a_member"
+	CodeSnapshotDamaged  Code = "snapshot_damaged"
 	CodeWrongCluster     Code = "wrong_cluster"
 	CodeNoLeader         Code = "no_leader"
 	CodeAmbiguous        Code = "ambiguous"
@@ -111,6 +112,7 @@ var Codes = map[Code]CodeFacts{
 	CodeKeyReused:        {422, false, "the Idempotency-Key came with another request before; nothing was applied"},
 	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
 	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},
+	CodeSnapshotDamaged:  {400, false, "the snapshot is cut short, altered, or no snapshot at all; nothing was restored"},
 	CodeWrongCluster:     {409, false, "the request names another cluster"},
 	CodeNoLeader:         {503, true, "no leader is known to this member"},
 	CodeAmbiguous:        {503, false, "leadership was lost on the way; the command may or may not have been applied"},

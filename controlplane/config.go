@@ -22,6 +22,10 @@ const (
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
 
+	SnapshotEveryDefault = time.Hour
+	SnapshotKeepDefault  = 24
+	snapshotEveryMin     = time.Second
+
 	membersMax = 7
 )
 
@@ -55,8 +59,13 @@ type Config struct {
 	EvictShare  float64
 	EvictWindow time.Duration
 	// DNS says whether and how this member answers DNS for the proxies.
-	DNS    dns.Settings
-	Logger *slog.Logger
+	DNS dns.Settings
+	// SnapshotDir is a folder of this member's own that snapshots are saved to; empty: none are.
+	SnapshotDir string
+	// SnapshotEvery is how often, if anything changed; SnapshotKeep how many stay, the newest.
+	SnapshotEvery time.Duration
+	SnapshotKeep  int
+	Logger        *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -70,7 +79,8 @@ func NewConfig() Config {
 		},
 		PlanDelay:  PlanDelayDefault,
 		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
-		DNS:    dns.NewSettings(),
+		DNS:           dns.NewSettings(),
+		SnapshotEvery: SnapshotEveryDefault, SnapshotKeep: SnapshotKeepDefault,
 		Logger: slog.Default(),
 	}
 }
@@ -105,6 +115,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.DNS.Validate(); err != nil {
 		return err
+	}
+	if c.SnapshotDir != "" && (c.SnapshotEvery < snapshotEveryMin || c.SnapshotKeep < 1) {
+		return fmt.Errorf("snapshots are saved every %v or less often, and at least one is kept", snapshotEveryMin)
 	}
 	founding := c.Settings
 	founding.HashKey = "00000000000000000000000000000000"

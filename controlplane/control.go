@@ -27,6 +27,8 @@ func (m *Member) Changed() <-chan struct{} { return m.machine.changes() }
 
 // Propose replicates a command and returns its result, or the problem it was refused with.
 func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
+	m.restoring.RLock()
+	defer m.restoring.RUnlock()
 	replica := m.replica.Load()
 	if replica == nil {
 		return fsm.Result{}, noLeader()
@@ -279,7 +281,10 @@ func (m *Member) Transfer(to string) error {
 // ExchangePeers merges what another member tells and answers with what is known here.
 func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, error) {
 	err := m.directory.Merge(message, now)
-	if errors.Is(err, peers.ErrElsewhere) {
+	if errors.Is(err, peers.ErrRecovered) {
+		m.fail(err)
+	}
+	if errors.Is(err, peers.ErrElsewhere) || errors.Is(err, peers.ErrRecovered) {
 		return api.Peers{}, api.NewProblem(api.CodeConflict, "%v", err)
 	}
 	if err != nil {

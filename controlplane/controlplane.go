@@ -48,6 +48,8 @@ type Member struct {
 	apiListener  net.Listener
 	raftListener net.Listener
 	replica      atomic.Pointer[consensus.Replica] // nil until the cluster stands
+	restoring    sync.RWMutex                      // held while the state is replaced, shared by proposals
+	schedule     schedule
 	duties       duties
 	lastLed      atomic.Int64 // when this member last led, nanoseconds
 
@@ -146,6 +148,7 @@ func (m *Member) run(hasState bool) {
 	exchange := &peers.Exchange{
 		Directory: m.directory, Join: m.config.Join, HTTP: m.http, Logger: m.logger,
 		Settled: func() bool { return m.State().Cluster != "" },
+		Fatal:   m.fail,
 	}
 	m.all.Go(func() { exchange.Run(ctx) })
 	m.all.Go(func() { m.server.Run(ctx) })
@@ -159,6 +162,9 @@ func (m *Member) run(hasState bool) {
 		}
 	})
 	m.all.Go(func() { m.takePart(ctx, hasState) })
+	if m.config.SnapshotDir != "" {
+		m.all.Go(func() { m.saveSnapshots(ctx) })
+	}
 }
 
 func (m *Member) selfInfo(hasState bool) api.PeerInfo {
@@ -222,7 +228,9 @@ func (m *Member) describe(self *api.PeerInfo) {
 	if replica == nil {
 		return
 	}
-	self.HasState, self.Applied = true, m.State().Index
+	state := m.State()
+	self.HasState, self.Applied = true, state.Index
+	self.Cluster, self.Generation = state.Cluster, state.Generation
 	servers, err := replica.Servers()
 	if err != nil {
 		return // Raft is stopping

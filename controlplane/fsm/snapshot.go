@@ -144,7 +144,8 @@ func (r *versionRecord) document(replicas int) versionDocument {
 // DecodeState reads a snapshot whole or not at all.
 func DecodeState(r io.Reader) (*State, error) {
 	reader := bufio.NewReader(io.LimitReader(r, snapshotMax))
-	line, err := reader.ReadString('\n')
+	header, err := reader.ReadSlice('\n') // of bounded length: it may be anything
+	line := string(header)
 	if err != nil || !strings.HasPrefix(line, snapshotMagic) {
 		return nil, fmt.Errorf("%w: no header", ErrSnapshot)
 	}

@@ -33,10 +33,12 @@ func (s *Server) showCluster(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	for slot := range state.SlotCount() {
-		if state.Slot(ring.Slot(slot)).Primary == ring.NoNode {
+		if held := state.Slot(ring.Slot(slot)); held.Primary == ring.NoNode && !held.Recovering() {
 			cluster.Unassigned++
 		}
 	}
+	cluster.Recovering = state.Recovering()
+	cluster.Alarms = append(recoveryAlarms(state), s.control.Alarms()...)
 	for _, change := range state.HeldChanges() {
 		cluster.Alarms = append(cluster.Alarms, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))

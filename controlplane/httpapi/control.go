@@ -44,6 +44,12 @@ type Control interface {
 	// CheckNode refuses what this member's own flags forbid: addresses outside the allow-list.
 	CheckNode(registration api.Registration) *api.Problem
 
+	// Restore replaces the state of the whole cluster; leader only.
+	Restore(ctx context.Context, actor string, from *fsm.State, force bool) (api.Changed, error)
+	// Alarms are conditions of this member that want a person; Snapshots is how saving them goes.
+	Alarms() []string
+	Snapshots() api.SnapshotSchedule
+
 	Members() []api.Member
 	Term() uint64
 	Transfer(to string) error

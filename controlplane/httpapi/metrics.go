@@ -41,6 +41,16 @@ func newMetrics(control Control) *metrics {
 	gauge("stead_ring_version", "Number of the ring version.", func() float64 { return float64(control.State().Number) })
 	gauge("stead_ring_generation", "Generation of the ring.", func() float64 { return float64(control.State().Generation) })
 	gauge("stead_ring_changes_held", "Changes that the eviction governor holds.", func() float64 { return float64(len(control.State().HeldChanges())) })
+	gauge("stead_slots_recovering", "Slots that wait for a store's report after a restore.", func() float64 { return float64(control.State().Recovering()) })
+	gauge("stead_snapshot_saved_timestamp_seconds", "When the schedule last saved a snapshot here; 0: not yet.", func() float64 {
+		if saved := control.Snapshots().Saved; !saved.IsZero() {
+			return float64(saved.Unix())
+		}
+		return 0
+	})
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "stead_snapshot_failures_total", Help: "Snapshots that the schedule could not save here.",
+	}, func() float64 { return float64(control.Snapshots().Failures) }))
 	for _, status := range []api.NodeStatus{api.NodeUp, api.NodeSuspect, api.NodeDown} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stead_nodes", Help: "Registered nodes by status.", ConstLabels: prometheus.Labels{"status": string(status)},
@@ -67,7 +77,7 @@ func asNumber(yes bool) float64 {
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
 	longPoll := route == "/v1/ring" || route == "/v1/roster"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, bound: answerBound(route)}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
@@ -86,11 +96,12 @@ type statusRecorder struct {
 	http.ResponseWriter
 	status  int
 	written bool
+	bound   time.Duration // of the writing
 }
 
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status, r.written = status, true
-	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(answerTimeout))
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.bound))
 	r.ResponseWriter.WriteHeader(status)
 }
 

@@ -44,6 +44,7 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 		Node:    s.show(result.Node, nil),
 		Session: result.Node.Session, BeatEvery: beatEvery(asked),
 		Change: result.Change, Version: result.Version, Note: s.joinNote(result),
+		Report: asked.Reports && s.control.State().Recovers(),
 	})
 }
 

@@ -42,16 +42,20 @@ type Server struct {
 	metrics *metrics
 	logger  *slog.Logger
 	http    *http.Server
+	// decoders are the places for large bodies.
+	decoders chan struct{}
 }
 
 // New makes the server; Run must run for long-polls to be answered.
 func New(config Config) *Server {
 	s := &Server{
 		control: config.Control,
-		forward: &forwarder{control: config.Control, http: config.HTTP},
+		forward: &forwarder{control: config.Control, http: config.HTTP, patient: patient(config.HTTP)},
 		fanout:  newFanout(config.Control),
 		metrics: newMetrics(config.Control),
 		logger:  config.Logger,
+
+		decoders: make(chan struct{}, decodersMax),
 	}
 	s.metrics.registry.MustRegister(config.Collectors...)
 	s.http = &http.Server{
@@ -117,6 +121,10 @@ func (s *Server) routes() []route {
 		{"PATCH", "/v1/cluster", leader, s.setCluster},
 		{"POST", "/v1/leader/transfer", leader, s.transferLeader},
 		{"POST", "/v1/peers", here, s.exchangePeers},
+
+		{"GET", snapshotPath, readable, s.saveSnapshot},
+		{"PUT", snapshotPath, leader, s.restoreSnapshot},
+		{"POST", reportPath, leader, s.reportNode},
 	}
 }
 
@@ -178,7 +186,10 @@ func (s *Server) stamp(next http.Handler) http.Handler {
 // serve finds the member that answers, and writes whatever error comes of it.
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
+		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(route.path))
+		if route.path == snapshotPath {
+			allowLong(w)
+		}
 		err := s.answer(route, w, r)
 		if err == nil {
 			return

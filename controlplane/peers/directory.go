@@ -40,6 +40,10 @@ type Directory struct {
 // share an identity.
 var ErrElsewhere = errors.New("the member is still heard from at another address")
 
+// ErrRecovered ends a member that its cluster has gone on without: a person made another member the
+// only one of it, or restored it there. Two control planes of one cluster must not stand side by side.
+var ErrRecovered = errors.New("this cluster was recovered elsewhere, without this member")
+
 type entry struct {
 	info  api.PeerInfo
 	sees  []api.MemberID // whom it knows, as it said itself
@@ -95,6 +99,9 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 	if message.Self.ID == d.self.ID && message.Self.API != d.self.API {
 		return fmt.Errorf("%w: this is %s, at %s", ErrElsewhere, d.self.ID, d.self.API)
 	}
+	if err := d.checkGeneration(message.Self); err != nil {
+		return err
+	}
 	if message.Self.ID != d.self.ID {
 		known := d.known[message.Self.ID]
 		if known != nil && known.info.API != message.Self.API && now.Sub(known.heard) <= AliveWithin {
@@ -122,6 +129,19 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 		d.save()
 	}
 	return nil
+}
+
+// checkGeneration finds out that the other member's cluster was this one's, and no longer is. Ids hold
+// a nonce, so a member that this one's configuration lists is of this cluster, whatever it calls it now.
+func (d *Directory) checkGeneration(other api.PeerInfo) error {
+	self := d.self
+	d.describe(&self)
+	related := slices.Contains(self.Members, other.ID) || self.Cluster != "" && self.Cluster == other.Cluster
+	if !related || other.Generation <= self.Generation || len(other.Members) == 0 || slices.Contains(other.Members, self.ID) {
+		return nil
+	}
+	return fmt.Errorf("%w: member %s leads it on in generation %d, this one stands at %d",
+		ErrRecovered, other.Name, other.Generation, self.Generation)
 }
 
 func validatePeer(info api.PeerInfo) error {

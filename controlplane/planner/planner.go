@@ -4,8 +4,8 @@
 // which slots may move for which cause, and when a plan is due; the arithmetic of spreading them is
 // api/ring's assigner, the moving itself is the state machine's.
 //
-// Its invariant: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
-// a person asked for says so.
+// Its invariants: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
+// a person asked for says so; a slot that recovers is left alone.
 package planner
 
 import (
@@ -124,11 +124,15 @@ func Plan(state *fsm.State, settle []api.ChangeID) (want []ring.NodeIndex, moved
 	return want, moved
 }
 
-// slotsFree lists the slots that a plan may touch: all but those that stay with a node that is down,
-// because their state waits for it or because the governor holds it.
+// slotsFree lists the slots that a plan may touch: all but those that recover, for a store may yet say
+// that it has them, and those that stay with a node that is down, because their state waits for it or
+// because the governor holds it.
 func slotsFree(state *fsm.State, table *ring.Table) []ring.Slot {
 	free := make([]ring.Slot, 0, len(table.Epochs))
 	for slot := range table.Epochs {
+		if state.Slot(ring.Slot(slot)).Recovering() {
+			continue
+		}
 		holder := state.NodeAt(table.Primary(ring.Slot(slot)))
 		if holder == nil || !keepsWhileDown(holder) {
 			free = append(free, ring.Slot(slot))

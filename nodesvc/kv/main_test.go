@@ -69,6 +69,10 @@ func (c *soloControl) Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, e
 	return api.Beaten{}, nil
 }
 
+func (c *soloControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
+	return nil
+}
+
 func (c *soloControl) Drain(context.Context, api.NodeID) (api.Changed, error) {
 	return api.Changed{}, nil
 }
