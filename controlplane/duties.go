@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -205,7 +206,7 @@ func (m *Member) proposeDuty(ctx context.Context, command fsm.Command) {
 	if _, err := m.Propose(ctx, bySystem, command); err != nil {
 		var problem *api.Problem
 		if !errors.As(err, &problem) || !problem.Retryable() {
-			m.logger.Warn("a duty was refused", "command", command, "error", err)
+			m.logger.Warn("a duty was refused", "command", fmt.Sprintf("%T", command), "error", err)
 		}
 	}
 }

@@ -45,6 +45,7 @@ keys, no-key, slots, replicas) are those of a cluster that is made now; an exist
 		},
 	}
 	f.add(command)
+	command.AddCommand(recoverCommand())
 	return command
 }
 
@@ -70,6 +71,9 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
 	f.addDNS(command)
+	flags.StringVar(&config.SnapshotDir, "snapshot-dir", config.SnapshotDir, "`folder` of this member's own to save snapshots to; without it, none are")
+	flags.DurationVar(&config.SnapshotEvery, "snapshot-every", config.SnapshotEvery, "time between snapshots, if anything changed")
+	flags.IntVar(&config.SnapshotKeep, "snapshot-keep", config.SnapshotKeep, "snapshots to keep, the newest")
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }

@@ -71,6 +71,7 @@ func rootCommand() (root *cobra.Command, started *bool) {
 	}
 	for _, command := range []*cobra.Command{
 		nodesCommand(), ringCommand(), clusterCommand(), proxiesCommand(), explainCommand(),
+		snapshotCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)
