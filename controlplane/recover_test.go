@@ -21,7 +21,7 @@ func rebirthNow() fsm.Rebirth { return fsm.Rebirth{Kind: "restore", Time: time.N
 func TestRecover(t *testing.T) {
 	c := newCluster(t)
 	for i := range 2 {
-		call(t, c.members[i], "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
+		call(t, c.leader(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
 	}
 	c.await("all to have both nodes", func() bool {
 		for _, member := range c.members {

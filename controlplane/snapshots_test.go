@@ -1,11 +1,13 @@
 package controlplane
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -36,12 +38,41 @@ func raw(t *testing.T, member *Member, method, path string, body []byte) (int, h
 	return response.StatusCode, response.Header, content
 }
 
+// knowLeader reports whether every member can pass a request on.
+func knowLeader(c *cluster) bool {
+	for _, member := range c.members {
+		if _, known := member.LeaderURL(); !known && !member.IsLeader() {
+			return false
+		}
+	}
+	return true
+}
+
+// announce sends the head of a request that says how long its body is, and no body.
+func announce(t *testing.T, member *Member, method, path string, length int) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", member.APIAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", method, path, length)
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	return response.StatusCode
+}
+
 // TestRestore: a snapshot taken from any member is restored through any member, and all have it.
 func TestRestore(t *testing.T) {
 	c := newCluster(t)
 	for i := range 3 {
-		call(t, c.members[i], "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
+		call(t, c.leader(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
 	}
+	c.await("all to know the leader", func() bool { return knowLeader(c) })
 	c.await("the ring", func() bool { return c.leader() != nil && len(c.leader().State().SlotsHeld()) == 3 })
 	status, header, snapshot := raw(t, c.members[1], "GET", "/v1/snapshot", nil)
 	if status != http.StatusOK || header.Get(api.HeaderGeneration) != "1" || header.Get(api.HeaderVersion) == "" {
@@ -80,8 +111,9 @@ func TestRestore(t *testing.T) {
 // TestRestoreRefuses: each with its code, and nothing changed.
 func TestRestoreRefuses(t *testing.T) {
 	c := newCluster(t)
-	call(t, c.members[0], "POST", "/v1/nodes", registration("n1", 9001), nil)
-	_, _, snapshot := raw(t, c.members[0], "GET", "/v1/snapshot", nil)
+	c.await("all to know the leader", func() bool { return knowLeader(c) })
+	call(t, c.leader(), "POST", "/v1/nodes", registration("n1", 9001), nil)
+	_, _, snapshot := raw(t, c.leader(), "GET", "/v1/snapshot", nil)
 	foreign := func() []byte {
 		config := c.config(0)
 		config.Name, config.DataDir, config.Join, config.Expect = "x1", t.TempDir(), nil, 1
@@ -117,6 +149,12 @@ func TestRestoreRefuses(t *testing.T) {
 	f("/v1/snapshot", bytes.Repeat([]byte{'a'}, 1<<20), api.CodeSnapshotDamaged)
 	f("/v1/snapshot", foreign, api.CodeWrongCluster)
 	f("/v1/snapshot?force=yes", snapshot, api.CodeInvalid)
+	f("/v1/snapshot?force=other-cluster&force=", snapshot, api.CodeInvalid)
+	for _, member := range c.members {
+		if status := announce(t, member, "PUT", "/v1/snapshot", 256<<20+1); status != http.StatusRequestEntityTooLarge {
+			t.Errorf("a body that says it is too large: %d", status)
+		}
+	}
 	if now := c.leader().State().Version(); now != before {
 		t.Errorf("the ring went from %s to %s", before, now)
 	}

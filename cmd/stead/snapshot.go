@@ -180,13 +180,17 @@ func confirm(command *cobra.Command, question string, yes bool) error {
 	if yes {
 		return nil
 	}
+	nobody := usage("nobody is there to ask: say --yes")
 	input := command.InOrStdin()
-	if !isTerminal(input) {
-		return usage("nobody is there to ask: say --yes")
+	if !isDevice(input) {
+		return nobody
 	}
 	fmt.Fprintf(command.ErrOrStderr(), "%s [y/N] ", question)
 	answer, err := bufio.NewReader(input).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) {
+		return nobody
+	}
+	if err != nil {
 		return err
 	}
 	if word := strings.ToLower(strings.TrimSpace(answer)); word != "y" && word != "yes" {
@@ -195,8 +199,8 @@ func confirm(command *cobra.Command, question string, yes bool) error {
 	return nil
 }
 
-// isTerminal reports whether a person may sit behind the input.
-func isTerminal(input io.Reader) bool {
+// isDevice reports whether the input is a terminal, or at least no file and no pipe.
+func isDevice(input io.Reader) bool {
 	file, ok := input.(*os.File)
 	if !ok {
 		return false

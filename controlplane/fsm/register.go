@@ -94,7 +94,7 @@ func checkTakeover(known *Node, asked api.Registration) *api.Problem {
 		if asked.StoreID != "" && asked.Boot <= is.Boot && (asked.Boot != 0 || is.Boot != 0) {
 			return api.NewProblem(api.CodeStaleBoot, "start %d of node %s registered already; this is start %d", is.Boot, is.ID, asked.Boot).InField("boot")
 		}
-		if asked.StoreID == "" && asked.Address != is.Address && known.Status != api.NodeDown && !known.Static() {
+		if asked.StoreID == "" && asked.Address != is.Address && known.Status != api.NodeDown && !known.Static() && !known.unheard() {
 			return api.NewProblem(api.CodeNodeIDInUse, "node %s is up at %s", is.ID, is.Address).InField("id").
 				WithNext("choose another id, or stop that node first")
 		}

@@ -58,10 +58,10 @@ func beatEvery(asked api.Registration) api.Duration {
 
 // joinNote tells a new node that it will hold nothing, when the others keep what they have.
 func (s *Server) joinNote(result fsm.Result) string {
-	if !result.Created {
+	state := s.control.State()
+	if !result.Created || state.Recovers() {
 		return ""
 	}
-	state := s.control.State()
 	keeping := 0
 	for index, slots := range state.SlotsHeld() {
 		if holder := state.NodeAt(index); holder != nil && !holder.Resets() {

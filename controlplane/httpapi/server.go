@@ -186,11 +186,10 @@ func (s *Server) stamp(next http.Handler) http.Handler {
 // serve finds the member that answers, and writes whatever error comes of it.
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, bodyLimit(route.path))
-		if route.path == snapshotPath {
-			allowLong(w)
+		err := boundBody(route.path, w, r)
+		if err == nil {
+			err = s.answer(route, w, r)
 		}
-		err := s.answer(route, w, r)
 		if err == nil {
 			return
 		}

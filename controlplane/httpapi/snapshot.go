@@ -41,17 +41,28 @@ func bodyLimit(path string) int64 {
 	}
 }
 
+// boundBody limits how much of a body is read, and refuses one for what it says of its length before
+// any of it is.
+func boundBody(path string, w http.ResponseWriter, r *http.Request) error {
+	limit := bodyLimit(path)
+	if r.ContentLength > limit {
+		w.Header().Set("Connection", "close") // what is still to come is not waited for
+		return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", limit)
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	if path == snapshotPath {
+		deadline := time.Now().Add(snapshotTimeout)
+		_ = http.NewResponseController(w).SetReadDeadline(deadline) // else it has the server's
+	}
+	return nil
+}
+
 // answerBound is how long the writing of a route's answer may take.
 func answerBound(path string) time.Duration {
 	if path == snapshotPath {
 		return snapshotTimeout
 	}
 	return answerTimeout
-}
-
-// allowLong gives a request the time that a snapshot takes to come.
-func allowLong(w http.ResponseWriter) {
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(snapshotTimeout)) // else it has the server's
 }
 
 // patient is the client without its bound.
