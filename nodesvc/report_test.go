@@ -25,7 +25,7 @@ func TestNodeReportsWhatItActedOn(t *testing.T) {
 		config := testConfig(control)
 		config.DataDir = t.TempDir()
 		node := openNode(t, config)
-		time.Sleep(time.Second)
+		time.Sleep(1100 * time.Millisecond) // between two beats
 		refusals := 2
 		control.script(func() {
 			control.wantsReport = true

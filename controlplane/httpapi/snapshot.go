@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -133,6 +134,7 @@ func (s *Server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer leave()
 	state, err := fsm.DecodeState(r.Body)
+	_, _ = io.Copy(io.Discard, r.Body) // who still sends would not read the answer
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):

@@ -33,7 +33,7 @@ func TestRecoveringSlotsAreLeftAlone(t *testing.T) {
 	if w.state.Recovering() != 0 {
 		t.Fatalf("%d slots recover", w.state.Recovering())
 	}
-	w.register("n2", api.OnDownReset)
+	w.apply(fsm.Register{Registration: api.Registration{ID: "n2", Address: "127.0.0.1:2000", OnDown: api.OnDownReset}})
 	if moved := w.settle(); moved < 0 {
 		t.Error("nothing was planned when the last word was in")
 	}
