@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -86,7 +87,9 @@ func (c *Client) stream(ctx context.Context, ask request, fill func(*http.Reques
 		if err != nil {
 			return nil, err
 		}
-		response, err := c.http.Do(sent)
+		connected := false
+		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
+		response, err := c.http.Do(sent.WithContext(httptrace.WithClientTrace(ctx, trace)))
 		if err == nil && response.StatusCode == http.StatusOK {
 			c.members.answered(member)
 			return response, nil
@@ -95,6 +98,9 @@ func (c *Client) stream(ctx context.Context, ask request, fill func(*http.Reques
 			_, err = c.small(response)
 		} else {
 			err = fmt.Errorf("%s: %w", c.members.urls[member], plain(err))
+			if fill != nil && connected {
+				return nil, fmt.Errorf("%w; whether it was applied is not known", err)
+			}
 		}
 		failures = append(failures, err)
 		if code := api.CodeOf(err); code != "" && code != api.CodeNoLeader {

@@ -41,16 +41,7 @@ func newMetrics(control Control) *metrics {
 	gauge("stead_ring_version", "Number of the ring version.", func() float64 { return float64(control.State().Number) })
 	gauge("stead_ring_generation", "Generation of the ring.", func() float64 { return float64(control.State().Generation) })
 	gauge("stead_ring_changes_held", "Changes that the eviction governor holds.", func() float64 { return float64(len(control.State().HeldChanges())) })
-	gauge("stead_slots_recovering", "Slots that wait for a store's report after a restore.", func() float64 { return float64(control.State().Recovering()) })
-	gauge("stead_snapshot_saved_timestamp_seconds", "When the schedule last saved a snapshot here; 0: not yet.", func() float64 {
-		if saved := control.Snapshots().Saved; !saved.IsZero() {
-			return float64(saved.Unix())
-		}
-		return 0
-	})
-	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-		Name: "stead_snapshot_failures_total", Help: "Snapshots that the schedule could not save here.",
-	}, func() float64 { return float64(control.Snapshots().Failures) }))
+	m.registerSnapshots(control)
 	for _, status := range []api.NodeStatus{api.NodeUp, api.NodeSuspect, api.NodeDown} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stead_nodes", Help: "Registered nodes by status.", ConstLabels: prometheus.Labels{"status": string(status)},
@@ -65,6 +56,26 @@ func newMetrics(control Control) *metrics {
 		}))
 	}
 	return m
+}
+
+// registerSnapshots adds what tells of restores and of the schedule.
+func (m *metrics) registerSnapshots(control Control) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stead_slots_recovering", Help: "Slots that wait for a store's report after a restore.",
+		}, func() float64 { return float64(control.State().Recovering()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stead_snapshot_saved_timestamp_seconds", Help: "When the schedule last saved a snapshot here; 0: not yet.",
+		}, func() float64 {
+			if saved := control.Snapshots().Saved; !saved.IsZero() {
+				return float64(saved.Unix())
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "stead_snapshot_failures_total", Help: "Snapshots that the schedule could not save here.",
+		}, func() float64 { return float64(control.Snapshots().Failures) }),
+	)
 }
 
 func asNumber(yes bool) float64 {
