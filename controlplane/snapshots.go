@@ -38,6 +38,9 @@ func (m *Member) Restore(_ context.Context, actor string, from *fsm.State, force
 	if err := next.Encode(&encoded); err != nil {
 		return api.Changed{}, err
 	}
+	if _, err := fsm.DecodeState(bytes.NewReader(encoded.Bytes())); err != nil { // Raft would end every member by it
+		return api.Changed{}, api.NewProblem(api.CodeSnapshotDamaged, "what it leads to is no state: %v", err)
+	}
 	if replica.Term() != term {
 		return api.Changed{}, noLeader()
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/controlplane/fsm"
 )
 
 // raw sends octets as they are, and returns the status, headers and body of the answer.
@@ -270,4 +271,44 @@ func TestScheduledSnapshots(t *testing.T) {
 	if alarms := member.Alarms(); len(alarms) != 1 || member.Snapshots().Failures != 1 {
 		t.Errorf("a folder that cannot be written: %v", alarms)
 	}
+}
+
+// TestWhatMayBeRestoredWhere: levels and clusters, without any Raft.
+func TestWhatMayBeRestoredWhere(t *testing.T) {
+	state := func(cluster api.ClusterID, level int, nodes int) *fsm.State {
+		state := fsm.New()
+		settings := NewConfig().Settings
+		settings.HashKey = randomHex()
+		commands := []fsm.Command{fsm.Bootstrap{Cluster: cluster, Settings: settings, Level: level}}
+		for i := range nodes {
+			commands = append(commands, fsm.Register{Registration: registration(fmt.Sprintf("n%d", i), 9000+i)})
+		}
+		for _, command := range commands {
+			entry, err := fsm.Encode(fsm.At(time.Now(), fsm.By("test")), command)
+			if err == nil {
+				state, _, err = fsm.Apply(state, state.Index+1, entry)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		return state
+	}
+	own, other := api.ClusterID(randomHex()), api.ClusterID(randomHex())
+	f := func(present, from *fsm.State, force bool, want api.Code) {
+		t.Helper()
+		problem := checkRestore(present, from, force)
+		if problem == nil && want != "" || problem != nil && problem.Code != want {
+			t.Errorf("got %v, want %q", problem, want)
+		}
+	}
+	f(state(own, 2, 1), state(own, 1, 1), false, "")
+	f(state(own, 1, 1), state(own, 1, 1), true, api.CodeUnsupported)
+	future := state(own, 2, 1)
+	future.Level = 3
+	f(state(own, 2, 1), future, true, api.CodeUnsupported)
+	f(state(own, 2, 1), state(other, 2, 1), false, api.CodeWrongCluster)
+	f(state(own, 2, 1), state(other, 2, 1), true, "")
+	f(state(own, 2, 0), state(other, 2, 1), false, "")
+	f(state(own, 2, 0), fsm.New(), true, api.CodeSnapshotDamaged)
 }

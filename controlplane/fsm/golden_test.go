@@ -114,6 +114,14 @@ func FuzzDecodeState(f *testing.F) {
 		if err := state.Check(); err != nil {
 			t.Fatal(err)
 		}
+		if state.Cluster == "" {
+			return
+		}
+		// What it would be restored as is refused as a whole, or can be read by every member.
+		var restored bytes.Buffer
+		if h.state.Reborn(state, Rebirth{Kind: "restore", Level: LevelSupported}).Encode(&restored) == nil {
+			_, _ = DecodeState(&restored)
+		}
 	})
 }
 

@@ -118,6 +118,9 @@ func (s *State) checkVersions() error {
 }
 
 func (s *State) checkRecovery() error {
+	if s.Generation == 0 || s.Generation > generationMax {
+		return fmt.Errorf("there is no generation %d", s.Generation)
+	}
 	recovering, awaited := 0, 0
 	for _, node := range s.nodes {
 		awaited += countIf(node.awaited())

@@ -11,7 +11,10 @@ import (
 
 // Epochs of a generation are above all those of earlier ones, whatever those were: the generation
 // stands in their high bits. An epoch stays below 2^53, so there is room for two million restores.
-const generationShift = 32
+const (
+	generationShift = 32
+	generationMax   = 1 << (53 - generationShift)
+)
 
 // epochFloor is what the epochs of a generation exceed; 0 in the first.
 func epochFloor(generation uint64) ring.Epoch {
