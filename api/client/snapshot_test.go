@@ -17,7 +17,10 @@ func TestRestoreBrokenOff(t *testing.T) {
 	down := serve(t, drop)
 	down.Close()
 	client := dial(t, down, serve(t, drop), serve(t, drop))
-	if _, err := client.Restore(t.Context(), bytes.NewReader([]byte("x")), 1, false); err == nil || asked.count != 1 {
+	_, err := client.Restore(t.Context(), bytes.NewReader([]byte("x")), 1, false)
+	asked.mu.Lock()
+	defer asked.mu.Unlock()
+	if err == nil || asked.count != 1 {
 		t.Errorf("got %v after %d tries", err, asked.count)
 	}
 }
