@@ -3,10 +3,10 @@
 SHELL := /bin/bash
 
 FUZZTIME ?= 60s
-BENCHTIME ?= 1s
-BENCHCOUNT ?= 5
+BENCHTIME ?= 200ms
+BENCHCOUNT ?= 3
 
-.PHONY: help run build check test e2e fuzz bench clean
+.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,8 +20,8 @@ build: ## build bin/stead
 check: ## format, vet, staticcheck, architecture rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
-	@go vet ./... && go vet -tags e2e ./tests/...
-	@go tool staticcheck ./... && go tool staticcheck -tags e2e ./tests/...
+	@go vet ./... && go vet -tags e2e,bench ./tests/...
+	@go tool staticcheck ./... && go tool staticcheck -tags e2e,bench ./tests/...
 	@go test -count=1 ./tests
 
 test: ## the tests, with the race detector
@@ -38,8 +38,18 @@ fuzz: ## every fuzz target, FUZZTIME each (60s)
 		done; \
 	done
 
-bench: ## the benchmarks behind the numbers in the docs
+bench: ## the benchmarks behind the numbers in the docs, about four minutes
 	@go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./api/ring
+	@$(MAKE) --no-print-directory bench-rings bench-watchers bench-nodes
+
+bench-rings: ## the ring beside other libraries: lookup, movement, evenness
+	@go test -tags bench -count=1 -v -run '^TestRings$$' ./tests/bench
+
+bench-watchers: ## a change of the ring to 1,000 and 5,000 watchers
+	@go test -tags bench -count=1 -v -timeout 10m -run '^TestWatchers$$' ./tests/bench
+
+bench-nodes: ## 10,000 nodes that beat, and 30 % of them vanishing
+	@go test -tags bench -count=1 -v -timeout 10m -run '^TestTenThousandNodes$$' ./tests/bench
 
 clean: ## remove what was built
 	@rm -rf bin

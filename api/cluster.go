@@ -173,6 +173,10 @@ type Member struct {
 	Alive   bool     `json:"alive"` // the answering member reached it within the last seconds
 	Applied uint64   `json:"applied,omitempty"`
 	Level   int      `json:"level,omitempty"` // highest FSM level it supports
+	// Stage, Replaces and Note are told at /v1/members.
+	Stage    MemberStage `json:"stage,omitempty"`
+	Replaces MemberID    `json:"replaces,omitempty"` // leaves once this one has a vote
+	Note     string      `json:"note,omitempty"`     // what it waits for
 }
 
 // LeaderTransfer is the body of POST /v1/leader/transfer; an empty To lets Raft choose.
@@ -191,11 +195,17 @@ type PeerInfo struct {
 	Boot     uint64    `json:"boot"`          // starts of this member; the higher one knows the newer address
 	Cluster  ClusterID `json:"cluster,omitempty"`
 	HasState bool      `json:"has_state"` // it has a Raft log; it must not bootstrap
-	// Members lists the ids of its Raft configuration, if it has one.
-	Members []MemberID `json:"members,omitempty"`
-	Expect  int        `json:"expect"` // members it waits for before it bootstraps
-	Level   int        `json:"level"`
-	Applied uint64     `json:"applied"`
+	// Members lists the ids of its Raft configuration, if it has one; Nonvoters those without a vote.
+	Members   []MemberID `json:"members,omitempty"`
+	Nonvoters []MemberID `json:"nonvoters,omitempty"`
+	// Configured is the log index of that configuration, 0 while it is not committed: a member that a
+	// later one does not list was removed.
+	Configured uint64 `json:"configured,omitempty"`
+	// Awaits lists the names of members that are asked for: a new data folder may come under them.
+	Awaits  []string `json:"awaits,omitempty"`
+	Expect  int      `json:"expect"` // members it waits for before it bootstraps
+	Level   int      `json:"level"`
+	Applied uint64   `json:"applied"`
 	// Generation is that of its state; a cluster that was recovered elsewhere has a higher one.
 	Generation uint64 `json:"generation,omitempty"`
 	// Bootstrap fingerprints the settings the member would create the cluster with.

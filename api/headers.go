@@ -31,7 +31,10 @@ const (
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderReplayed is "true" on the answer to a write that had been carried out before, under its key.
 	HeaderReplayed = "Idempotency-Replayed"
-	// HeaderActor names who asked for a change; history repeats it.
+	// HeaderCaller says, between members with certificates, as whom a request that one passes to another
+	// is to be carried out: role and name. From anybody else it is ignored.
+	HeaderCaller = "Stead-Caller"
+	// HeaderActor names who asked for a change, in the caller's own words; history repeats it.
 	HeaderActor = "Stead-Actor"
 )
 

@@ -272,6 +272,8 @@ type Node struct {
 	Slots      int        `json:"slots"` // slots it is primary of
 	Registered time.Time  `json:"registered"`
 	Since      time.Time  `json:"since"` // of the status
+	// Maintenance is until when its absence is expected; nil: it is not.
+	Maintenance *time.Time `json:"maintenance,omitempty"`
 	// LastBeat is leader-local: how long ago the leader heard from the node.
 	LastBeat *Duration `json:"last_beat,omitempty"`
 	Load     *Load     `json:"load,omitempty"`
@@ -321,4 +323,7 @@ type Changed struct {
 	LeavesState int `json:"leaves_state,omitempty"`
 	// Note says what is worth knowing about the outcome, in plain words.
 	Note string `json:"note,omitempty"`
+	// Replayed says that the write had been carried out before, under the same Idempotency-Key. The answer
+	// itself is that of the first time; the client reads this from the header.
+	Replayed bool `json:"replayed,omitempty"`
 }

@@ -19,6 +19,8 @@ type Code string
 const (
 	CodeInvalid          Code = "invalid"
 	CodeTooLarge         Code = "too_large"
+	CodeUnauthenticated  Code = "unauthenticated"
+	CodeForbidden        Code = "forbidden"
 	CodeNotFound         Code = "not_found"
 	CodeMethodNotAllowed Code = "method_not_allowed"
 	CodeNotAcceptable    Code = "not_acceptable"
@@ -42,10 +44,17 @@ const (
 	CodeChangeGone       Code = "change_gone"
 	CodeChangeUnknown    Code = "change_unknown"
 	CodeConflict         Code = "conflict"
+	CodePlanStale        Code = "plan_stale"
 	CodeKeyReused        Code = "idempotency_key_reused"
 	CodeMemberNameKnown  Code = "member_name_known"
 	CodeNotAMember       Code = "not_a_member"
 	CodeSnapshotDamaged  Code = "snapshot_damaged"
+	CodeMemberUnknown    Code = "member_unknown"
+	CodeMemberAlive      Code = "member_alive"
+	CodeMemberBusy       Code = "member_busy"
+	CodeMembersFull      Code = "members_full"
+	CodeLastMember       Code = "last_member"
+	CodeQuorumAtRisk     Code = "quorum_at_risk"
 	CodeWrongCluster     Code = "wrong_cluster"
 	CodeNoLeader         Code = "no_leader"
 	CodeAmbiguous        Code = "ambiguous"
@@ -86,6 +95,8 @@ type CodeFacts struct {
 var Codes = map[Code]CodeFacts{
 	CodeInvalid:          {400, false, "the request is malformed; detail names the field"},
 	CodeTooLarge:         {413, false, "the body is larger than this endpoint takes"},
+	CodeUnauthenticated:  {401, false, "the request says not, or not truly, who is asking: a certificate or a token is needed"},
+	CodeForbidden:        {403, false, "who is asking may not do that, or not for another; detail says which role may"},
 	CodeNotFound:         {404, false, "there is no such path"},
 	CodeMethodNotAllowed: {405, false, "the path exists, the method does not; Allow lists those that do"},
 	CodeNotAcceptable:    {406, false, "none of the media types in Accept is offered here"},
@@ -109,10 +120,17 @@ var Codes = map[Code]CodeFacts{
 	CodeChangeGone:       {410, false, "the change is older than the history kept; oldest names the first kept"},
 	CodeChangeUnknown:    {404, false, "the change is newer than any there has been"},
 	CodeConflict:         {409, true, "the state moved while the command was on its way; look again"},
+	CodePlanStale:        {412, false, "the plan would now come out otherwise; nothing was applied, detail says what it would be"},
 	CodeKeyReused:        {422, false, "the Idempotency-Key came with another request before; nothing was applied"},
 	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
 	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},
 	CodeSnapshotDamaged:  {400, false, "the snapshot is cut short, altered, or no snapshot at all; nothing was restored"},
+	CodeMemberUnknown:    {404, false, "the control plane has no member of that name or id"},
+	CodeMemberAlive:      {409, false, "the member runs: its name cannot go to another data folder"},
+	CodeMemberBusy:       {409, false, "another change of the same member is under way"},
+	CodeMembersFull:      {409, false, "the control plane has as many members as it can have"},
+	CodeLastMember:       {409, false, "it is the only member that can vote"},
+	CodeQuorumAtRisk:     {409, false, "the members that live would not be a majority of those that remain"},
 	CodeWrongCluster:     {409, false, "the request names another cluster"},
 	CodeNoLeader:         {503, true, "no leader is known to this member"},
 	CodeAmbiguous:        {503, false, "leadership was lost on the way; the command may or may not have been applied"},

@@ -10,7 +10,10 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/controlplane/access"
 	"github.com/stead-io/stead/controlplane/dns"
+	"github.com/stead-io/stead/controlplane/membership"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 // Defaults of a member.
@@ -22,11 +25,18 @@ const (
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
 
-	SnapshotEveryDefault = time.Hour
-	SnapshotKeepDefault  = 24
-	snapshotEveryMin     = time.Second
+	SnapshotEveryDefault     = time.Hour
+	SnapshotKeepDefault      = 24
+	SnapshotIntervalDefault  = 2 * time.Minute
+	SnapshotThresholdDefault = 8192
+	TrailingLogsDefault      = 10240
+)
 
-	membersMax = 7
+// Lower bounds.
+const (
+	memberDeadAfterMin  = 5 * time.Second
+	snapshotIntervalMin = 100 * time.Millisecond
+	snapshotEveryMin    = time.Second
 )
 
 // KeysDefault are the key rules of a new cluster.
@@ -48,8 +58,11 @@ type Config struct {
 	Expect int
 	// Settings the cluster is founded with; the hash key is drawn by the first leader.
 	Settings api.Settings
-	// Security says where may be listened.
+	// Security says where may be listened, and how connections are protected.
 	Security transport.Security
+	// Tokens say who may do what by showing one, beside certificates or without. Nil: there are none;
+	// without TLS everybody may then do everything.
+	Tokens *access.Tokens
 	// NodeCIDRs are the networks nodes may register addresses in; empty: any.
 	NodeCIDRs []netip.Prefix
 	// PlanDelay is how long the planner waits after the last join. Longer: fewer moves when many nodes
@@ -65,7 +78,19 @@ type Config struct {
 	// SnapshotEvery is how often, if anything changed; SnapshotKeep how many stay, the newest.
 	SnapshotEvery time.Duration
 	SnapshotKeep  int
-	Logger        *slog.Logger
+	// Webhooks are the URLs that changes are posted to, the same on every member; WebhookKey signs what
+	// is posted.
+	Webhooks   []string
+	WebhookKey []byte
+	// MemberDeadAfter is how long another member must be silent to be removed unasked, where enough others
+	// remain; 0: never. A removed member does not come back by itself.
+	MemberDeadAfter time.Duration
+	// SnapshotInterval, SnapshotThreshold (entries) and TrailingLogs (entries) say how often the log is
+	// cut. Smaller: less disk, faster starts; members that were away longer get the whole state.
+	SnapshotInterval  time.Duration
+	SnapshotThreshold uint64
+	TrailingLogs      uint64
+	Logger            *slog.Logger
 }
 
 // NewConfig fills every default.
@@ -79,15 +104,20 @@ func NewConfig() Config {
 		},
 		PlanDelay:  PlanDelayDefault,
 		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
-		DNS:           dns.NewSettings(),
 		SnapshotEvery: SnapshotEveryDefault, SnapshotKeep: SnapshotKeepDefault,
-		Logger: slog.Default(),
+		DNS:              dns.NewSettings(),
+		SnapshotInterval: SnapshotIntervalDefault, SnapshotThreshold: SnapshotThresholdDefault,
+		TrailingLogs: TrailingLogsDefault,
+		Logger:       slog.Default(),
 	}
 }
 
 // Validate reports what cannot work.
 func (c Config) Validate() error {
 	if err := api.ValidateMemberName(c.Name); err != nil {
+		return err
+	}
+	if err := c.Security.CheckOwn(transport.Identity{Role: transport.RoleMember, Name: c.Name}); err != nil {
 		return err
 	}
 	if c.DataDir == "" {
@@ -104,8 +134,14 @@ func (c Config) Validate() error {
 	if _, err := transport.Advertised(c.RaftListen, c.RaftAdvertise); err != nil {
 		return err
 	}
-	if c.Expect < 0 || c.Expect > membersMax {
+	if c.Expect < 0 || c.Expect > membership.MembersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
+	}
+	if err := webhooks.ValidateURLs(c.Webhooks); err != nil {
+		return err
+	}
+	if len(c.Webhooks) > 0 && len(c.WebhookKey) == 0 {
+		return errors.New("webhooks are signed: a key is needed, --webhook-key-file")
 	}
 	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
 		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)
@@ -119,6 +155,12 @@ func (c Config) Validate() error {
 	if c.SnapshotDir != "" && (c.SnapshotEvery < snapshotEveryMin || c.SnapshotKeep < 1) {
 		return fmt.Errorf("snapshots are saved every %v or less often, and at least one is kept", snapshotEveryMin)
 	}
+	if c.MemberDeadAfter < 0 || c.MemberDeadAfter > 0 && c.MemberDeadAfter < memberDeadAfterMin {
+		return fmt.Errorf("a member is dead after %v at the least, or never (0)", memberDeadAfterMin)
+	}
+	if c.SnapshotInterval < snapshotIntervalMin || c.SnapshotThreshold == 0 || c.TrailingLogs == 0 {
+		return fmt.Errorf("the snapshot interval is at least %v, its threshold and the trailing log at least 1", snapshotIntervalMin)
+	}
 	founding := c.Settings
 	founding.HashKey = "00000000000000000000000000000000"
 	if problem := founding.Validate(); problem != nil {
@@ -129,3 +171,6 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+// advertised is the address others dial, given the one bound.
+func (c Config) advertised(bound string) string { return firstOf(c.Advertise, bound) }

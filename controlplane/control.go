@@ -27,15 +27,18 @@ func (m *Member) Changed() <-chan struct{} { return m.machine.changes() }
 
 // Propose replicates a command and returns its result, or the problem it was refused with.
 func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
-	m.restoring.RLock()
-	defer m.restoring.RUnlock()
+	m.turn.RLock()
+	defer m.turn.RUnlock()
+	return m.replicate(origin, command)
+}
+
+func (m *Member) replicate(origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
 	replica := m.replica.Load()
 	if replica == nil {
 		return fsm.Result{}, noLeader()
 	}
 	if level := m.State().Level; fsm.LevelOf(origin, command) > level {
-		return fsm.Result{}, api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
-			WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+		return fsm.Result{}, beyondLevel(level, origin, command)
 	}
 	entry, err := fsm.Encode(fsm.At(time.Now(), origin), command)
 	if err != nil {
@@ -53,6 +56,21 @@ func (m *Member) Propose(_ context.Context, origin fsm.Origin, command fsm.Comma
 		return fsm.Result{}, result.Problem
 	}
 	return result, nil
+}
+
+// beyondLevel refuses a command that not every member may know, and names the header at fault, if it is
+// one: a client may do without its key.
+func beyondLevel(level int, origin fsm.Origin, command fsm.Command) *api.Problem {
+	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
+		WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+	switch {
+	case fsm.LevelOf(fsm.Origin{}, command) > level:
+		return problem
+	case origin.Key != "":
+		return problem.InField(api.HeaderIdempotencyKey)
+	default:
+		return problem.InField("If-Match")
+	}
 }
 
 func noLeader() *api.Problem {
@@ -243,7 +261,7 @@ func (m *Member) Members() []api.Member {
 			applied = m.State().Index
 		}
 		list = append(list, api.Member{
-			ID: server.ID, Name: info.Name, API: info.API, Raft: info.Raft, Voter: server.Voter,
+			ID: server.ID, Name: peers.NameOf(server.ID), API: info.API, Raft: info.Raft, Voter: server.Voter,
 			Leader: server.ID == leader, Alive: m.directory.Alive(server.ID, now),
 			Applied: applied, Level: info.Level,
 		})
@@ -254,12 +272,15 @@ func (m *Member) Members() []api.Member {
 // Transfer hands leadership to a member, by name or id; "" lets Raft choose.
 func (m *Member) Transfer(to string) error {
 	var target api.MemberID
+	voter := false
 	for _, member := range m.Members() {
 		if to != "" && (string(member.ID) == to || member.Name == to) {
-			target = member.ID
+			target, voter = member.ID, member.Voter
 		}
 	}
 	switch {
+	case to != "" && target != "" && !voter:
+		return api.NewProblem(api.CodeInvalid, "member %s has no vote yet", api.Clip(to)).InField("to")
 	case to != "" && target == "":
 		return api.NewProblem(api.CodeInvalid, "there is no member %q", api.Clip(to)).InField("to")
 	case target == m.ID():
@@ -284,8 +305,11 @@ func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, err
 	if errors.Is(err, peers.ErrRecovered) {
 		m.fail(err)
 	}
-	if errors.Is(err, peers.ErrElsewhere) || errors.Is(err, peers.ErrRecovered) {
+	switch {
+	case errors.Is(err, peers.ErrElsewhere), errors.Is(err, peers.ErrRecovered):
 		return api.Peers{}, api.NewProblem(api.CodeConflict, "%v", err)
+	case errors.Is(err, peers.ErrOtherCluster):
+		return api.Peers{}, api.NewProblem(api.CodeWrongCluster, "%v", err)
 	}
 	if err != nil {
 		return api.Peers{}, api.NewProblem(api.CodeInvalid, "%v", err)

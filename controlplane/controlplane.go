@@ -21,6 +21,7 @@ import (
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/controlplane/httpapi"
 	"github.com/stead-io/stead/controlplane/peers"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 const (
@@ -43,15 +44,19 @@ type Member struct {
 	roster    *rosterBoard
 	server    *httpapi.Server
 	dns       *dns.Server // nil: this member answers none
+	webhooks  *webhooks.Webhooks
 	http      *http.Client
 
 	apiListener  net.Listener
 	raftListener net.Listener
 	replica      atomic.Pointer[consensus.Replica] // nil until the cluster stands
-	restoring    sync.RWMutex                      // held while the state is replaced, shared by proposals
+	kept         atomic.Bool                       // it is on disk that this member has a log
 	schedule     schedule
 	duties       duties
 	lastLed      atomic.Int64 // when this member last led, nanoseconds
+
+	// turn is held for reading while a command is proposed, and whole by who must not be overtaken.
+	turn sync.RWMutex
 
 	stop context.CancelFunc
 	done chan struct{} // closed when the member cannot go on, or was closed
@@ -100,16 +105,13 @@ func (m *Member) open() error {
 	if err != nil {
 		return err
 	}
-	if m.apiListener, err = m.config.Security.Listen(m.config.Listen); err != nil {
-		return err
-	}
-	if m.raftListener, err = m.config.Security.Listen(m.config.RaftListen); err != nil {
+	if err := m.listen(); err != nil {
 		return err
 	}
 	m.machine, m.roster = newMachine(m.fail), newRosterBoard()
 	m.http = &http.Client{
 		Timeout:   memberTimeout,
-		Transport: &http.Transport{DialContext: m.config.Security.DialNetwork, MaxIdleConnsPerHost: idleConnections},
+		Transport: m.memberTransport(),
 		// Members are asked where they are; nobody may send the question elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -117,7 +119,10 @@ func (m *Member) open() error {
 		return err
 	}
 	m.directory = peers.OpenDirectory(m.config.DataDir, m.selfInfo(hasState), m.describe)
-	m.server = httpapi.New(httpapi.Config{Control: m, HTTP: m.http, Collectors: m.collectors(), Logger: m.logger})
+	if err := m.openWebhooks(); err != nil {
+		return err
+	}
+	m.server = httpapi.New(m.apiConfig())
 	m.run(hasState)
 	return nil
 }
@@ -146,7 +151,7 @@ func (m *Member) run(hasState bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	exchange := &peers.Exchange{
-		Directory: m.directory, Join: m.config.Join, HTTP: m.http, Logger: m.logger,
+		Directory: m.directory, Join: m.config.Join, Scheme: m.config.Security.Scheme(), HTTP: m.http, Logger: m.logger,
 		Settled: func() bool { return m.State().Cluster != "" },
 		Fatal:   m.fail,
 	}
@@ -170,7 +175,7 @@ func (m *Member) run(hasState bool) {
 func (m *Member) selfInfo(hasState bool) api.PeerInfo {
 	return api.PeerInfo{
 		ID: m.identity.ID(), Name: m.config.Name, Boot: m.identity.Boot,
-		API:      "http://" + firstOf(m.config.Advertise, m.APIAddr()),
+		API:      m.config.Security.Scheme() + "://" + m.config.advertised(m.APIAddr()),
 		Raft:     firstOf(m.config.RaftAdvertise, m.RaftAddr()),
 		DNS:      m.dnsHost(),
 		HasState: hasState, Expect: m.config.Expect, Level: fsm.LevelSupported,
@@ -196,30 +201,50 @@ func fingerprint(settings api.Settings) string {
 
 // takePart opens Raft when the time has come, and then does the leader's duties whenever it leads.
 func (m *Member) takePart(ctx context.Context, hasState bool) {
-	var founders []api.MemberID
+	decision := peers.Decision{}
 	if !hasState {
 		var started bool
-		if founders, started = m.awaitFounding(ctx); !started {
+		if decision, started = m.awaitListing(ctx); !started {
 			return
 		}
 	}
-	replica, err := consensus.Open(consensus.Config{
-		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
-		Dial: m.config.Security.Dial, Resolve: m.directory.RaftAddress,
-		Machine: m.machine, Logger: m.logger,
-	}, founders)
-	if err == nil {
-		err = m.identity.MarkJoined()
-	}
+	replica, err := m.openReplica(decision)
 	if err != nil {
 		m.fail(err)
 		return
 	}
 	m.replica.Store(replica)
+	var heeding sync.WaitGroup
+	heeding.Go(func() { m.heed(ctx, replica) })
 	m.reignWheneverElected(ctx, replica)
+	heeding.Wait()
 	if err := replica.Close(); err != nil {
 		m.logger.Warn("Raft did not stop cleanly", "error", err)
 	}
+}
+
+// openReplica opens Raft. A founder has its log from the start; a nonvoter gets it from the leader, and
+// until then there is nothing whose loss would matter.
+func (m *Member) openReplica(decision peers.Decision) (*consensus.Replica, error) {
+	const foundedAt = 1 // the index of the founding configuration
+	if err := m.identity.MarkListed(max(foundedAt, decision.Configured)); err != nil {
+		return nil, err
+	}
+	replica, err := consensus.Open(consensus.Config{
+		ID: m.identity.ID(), DataDir: m.config.DataDir, Listener: m.raftListener,
+		Dial: m.dialMember, Resolve: m.directory.RaftAddress,
+		Machine: m.machine, Logger: m.logger,
+		SnapshotInterval: m.config.SnapshotInterval, SnapshotThreshold: m.config.SnapshotThreshold,
+		TrailingLogs: m.config.TrailingLogs,
+	}, decision.Founders)
+	if err != nil || decision.Nonvoter {
+		return replica, err
+	}
+	if err := m.identity.MarkJoined(); err != nil {
+		return nil, errors.Join(err, replica.Close())
+	}
+	m.kept.Store(true)
+	return replica, nil
 }
 
 // describe fills in what this member tells the others of itself that changes as it runs.
@@ -228,37 +253,49 @@ func (m *Member) describe(self *api.PeerInfo) {
 	if replica == nil {
 		return
 	}
-	state := m.State()
-	self.HasState, self.Applied = true, state.Index
+	state, committed := m.State(), replica.Committed()
+	self.HasState, self.Applied = m.kept.Load(), state.Index
 	self.Cluster, self.Generation = state.Cluster, state.Generation
-	servers, err := replica.Servers()
-	if err != nil {
-		return // Raft is stopping
+	self.Configured = committed.Index
+	servers := committed.Servers
+	if committed.Index == 0 {
+		servers, _ = replica.Servers() // none when Raft is stopping
 	}
-	self.Members = nil
+	self.Members, self.Nonvoters, self.Awaits = nil, nil, nil
 	for _, server := range servers {
 		self.Members = append(self.Members, server.ID)
+		if !server.Voter {
+			self.Nonvoters = append(self.Nonvoters, server.ID)
+		}
+	}
+	for _, asked := range state.Enlisted {
+		self.Awaits = append(self.Awaits, asked.Name)
 	}
 }
 
-// awaitFounding waits until this member may open Raft; false: it never will.
-func (m *Member) awaitFounding(ctx context.Context) (founders []api.MemberID, start bool) {
-	lastLog := time.Now()
+// awaitListing waits until this member founds the cluster or is listed in it; false: it never will be.
+func (m *Member) awaitListing(ctx context.Context) (decision peers.Decision, start bool) {
+	lastLog, lastWaiting := time.Now(), ""
 	for {
-		decision := m.directory.Decide(time.Now())
+		decision := m.directory.Decide(time.Now(), m.identity.Newcomer)
+		if decision.Newcomer && decision.Refusal == nil {
+			if err := m.identity.MarkNewcomer(); err != nil {
+				decision.Refusal = api.NewProblem(api.CodeInternal, "%v", err)
+			}
+		}
 		switch {
 		case decision.Refusal != nil:
 			m.fail(decision.Refusal)
-			return nil, false
+			return decision, false
 		case decision.Start:
-			return decision.Founders, true
-		case time.Since(lastLog) > waitingLogEvery:
-			m.logger.Info("waiting to found the cluster", "missing", decision.Waiting)
-			lastLog = time.Now()
+			return decision, true
+		case time.Since(lastLog) > waitingLogEvery, decision.Newcomer && decision.Waiting != lastWaiting:
+			m.logger.Info("waiting to take part", "for", decision.Waiting)
+			lastLog, lastWaiting = time.Now(), decision.Waiting
 		}
 		select {
 		case <-ctx.Done():
-			return nil, false
+			return decision, false
 		case <-time.After(decideEvery):
 		}
 	}

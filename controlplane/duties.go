@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,10 @@ import (
 const (
 	dutyEvery   = 50 * time.Millisecond
 	ascendRetry = 50 * time.Millisecond
+	// restPerNode, times the nodes and at most dutyEvery, is how long the leader rests between two looks
+	// at its duties. A look costs about a microsecond a node: while thousands register, each an entry of
+	// the log, looking at every entry would take all the leader's time.
+	restPerNode = 5 * time.Microsecond
 	forgetEvery = time.Minute
 	// stallMax is how long the leader may go without looking before it distrusts what it did not hear.
 	stallMax = time.Second
@@ -77,8 +82,12 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		}
 	}
 	m.logger.Info("leading", "term", replica.Term(), "version", m.State().Version())
+	var stewarding sync.WaitGroup
+	stewarding.Go(func() { newSteward(m, replica).run(ctx) })
+	defer stewarding.Wait()
 	probes := newProbes(m.config.Security, m.probed)
 	term := replica.Term()
+	defer m.startWebhooks(ctx)() // before anybody is answered as by the leader
 	m.duties.begin(m.knownProxies(), time.Now())
 	defer m.roster.wake()
 	defer m.duties.end()
@@ -104,16 +113,24 @@ func (m *Member) reign(ctx context.Context, replica *consensus.Replica) {
 		m.lastLed.Store(now.UnixNano())
 		m.publishRoster(term, now)
 		m.doDuties(ctx, now)
-		probes.follow(ctx, m.State().Nodes())
+		nodes := m.State().Nodes()
+		probes.follow(ctx, nodes)
 		if now.Sub(lastForget) > forgetEvery {
 			m.duties.forget(m.State(), now)
 			lastForget = now
 		}
+		rest(ctx, min(dutyEvery, time.Duration(len(nodes))*restPerNode))
 	}
 }
 
-// ascend brings a new leader up to date: everything of earlier terms is applied, the cluster exists,
-// and the names of its members are recorded.
+func rest(ctx context.Context, pause time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(pause):
+	}
+}
+
+// ascend brings a new leader up to date: everything of earlier terms is applied, and the cluster exists.
 func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 	if err := replica.Barrier(); err != nil {
 		return err
@@ -123,21 +140,6 @@ func (m *Member) ascend(ctx context.Context, replica *consensus.Replica) error {
 			return err
 		}
 		m.logger.Info("cluster founded", "cluster", m.State().Cluster)
-	}
-	servers, err := replica.Servers()
-	if err != nil {
-		return err
-	}
-	known := make(map[api.MemberID]bool)
-	for _, member := range m.State().Members {
-		known[member.ID] = true
-	}
-	for _, server := range servers {
-		if info, met := m.directory.Info(server.ID); met && !known[server.ID] {
-			if _, err := m.Propose(ctx, bySystem, fsm.Member{ID: server.ID, Name: info.Name}); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
@@ -177,15 +179,24 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 		return // too early to hold anyone for dead
 	}
 	if len(agenda.Hold) > 0 {
-		m.logger.Warn("too many nodes vanished at once; their slots are held", "changes", agenda.Hold)
+		m.logger.Warn("too many nodes vanished at once; their slots are held", "changes", span(agenda.Hold))
 		m.proposeDuty(ctx, fsm.Hold{Changes: agenda.Hold, Reason: "held: too many nodes vanished at once"})
 		return // plan from the state that knows
 	}
 	if len(agenda.Settle) > 0 {
 		want, moved := planner.Plan(state, agenda.Settle)
-		m.logger.Info("ring planned", "changes", agenda.Settle, "moved", moved)
+		m.logger.Info("ring planned", "changes", span(agenda.Settle), "moved", moved)
 		m.proposeDuty(ctx, fsm.Want{Base: state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
 	}
+}
+
+// span writes changes for the log, however many they are.
+func span(ids []api.ChangeID) string {
+	const listed = 8
+	if len(ids) <= listed {
+		return fmt.Sprint(ids)
+	}
+	return fmt.Sprintf("%d of %d to %d", len(ids), slices.Min(ids), slices.Max(ids))
 }
 
 func anyExpired(state *fsm.State, ids []api.ChangeID) bool {

@@ -20,10 +20,11 @@ func (m *Member) openDNS() (err error) {
 }
 
 func (m *Member) collectors() []prometheus.Collector {
-	if m.dns == nil {
-		return nil
+	all := []prometheus.Collector{m.webhooks}
+	if m.dns != nil {
+		all = append(all, m.dns.Collectors()...)
 	}
-	return m.dns.Collectors()
+	return all
 }
 
 // DNSAddr is the host:port at which this member answers DNS, "" if it does not.

@@ -13,10 +13,10 @@ import (
 
 // probes runs the checks of static nodes, one goroutine each, while this member leads.
 type probes struct {
-	http    *http.Client
-	report  func(api.NodeID, bool)
-	running map[api.NodeID]probe
-	all     sync.WaitGroup
+	security transport.Security
+	report   func(api.NodeID, bool)
+	running  map[api.NodeID]probe
+	all      sync.WaitGroup
 }
 
 type probe struct {
@@ -26,13 +26,9 @@ type probe struct {
 
 func newProbes(security transport.Security, report func(api.NodeID, bool)) *probes {
 	return &probes{
-		http: &http.Client{
-			Transport: &http.Transport{DialContext: security.DialNetwork, DisableKeepAlives: true},
-			// An address is dialled as it stands; what it redirects to is none of ours.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
-		report:  report,
-		running: make(map[api.NodeID]probe),
+		security: security,
+		report:   report,
+		running:  make(map[api.NodeID]probe),
 	}
 }
 
@@ -65,8 +61,15 @@ func (p *probes) follow(ctx context.Context, nodes []*fsm.Node) {
 func (p *probes) probe(ctx context.Context, node api.Registration) {
 	every := time.NewTicker(time.Duration(node.Check.Interval))
 	defer every.Stop()
+	via := p.security.Transport(transport.Identity{Role: transport.RoleNode, Name: string(node.ID)})
+	via.DisableKeepAlives = true
+	client := &http.Client{
+		Transport: via,
+		// An address is dialled as it stands; what it redirects to is none of ours.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	for {
-		healthy := p.healthy(ctx, node)
+		healthy := p.healthy(ctx, client, node)
 		if ctx.Err() != nil {
 			return
 		}
@@ -79,14 +82,14 @@ func (p *probes) probe(ctx context.Context, node api.Registration) {
 	}
 }
 
-func (p *probes) healthy(ctx context.Context, node api.Registration) bool {
+func (p *probes) healthy(ctx context.Context, client *http.Client, node api.Registration) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(node.Check.Interval))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+node.Address+node.Check.HTTP, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.security.Scheme()+"://"+node.Address+node.Check.HTTP, nil)
 	if err != nil {
 		return false
 	}
-	response, err := p.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return false
 	}

@@ -40,8 +40,8 @@ func (m *Member) Snapshots() api.SnapshotSchedule {
 	return now
 }
 
-// Alarms are conditions of this member that want a person.
-func (m *Member) Alarms() []string {
+// snapshotAlarms say that saving snapshots wants a person.
+func (m *Member) snapshotAlarms() []string {
 	if trouble := m.Snapshots().Trouble; trouble != "" {
 		return []string{fmt.Sprintf("member %s cannot save snapshots: %s", m.config.Name, trouble)}
 	}

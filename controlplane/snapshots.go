@@ -17,8 +17,8 @@ import (
 // Restore replaces the state of the whole cluster by what a snapshot holds, in a new generation.
 // Nothing else is proposed meanwhile, so nothing that was acknowledged falls between the two.
 func (m *Member) Restore(_ context.Context, actor string, from *fsm.State, force bool) (api.Changed, error) {
-	m.restoring.Lock()
-	defer m.restoring.Unlock()
+	m.turn.Lock()
+	defer m.turn.Unlock()
 	replica := m.replica.Load()
 	if replica == nil {
 		return api.Changed{}, noLeader()

@@ -268,7 +268,7 @@ func TestScheduledSnapshots(t *testing.T) {
 	}
 	member.config.SnapshotDir = filepath.Join(files[1], "no-folder")
 	member.noteSaved(member.saveSnapshot(member.State().Reborn(member.State(), rebirthNow()), now))
-	if alarms := member.Alarms(); len(alarms) != 1 || member.Snapshots().Failures != 1 {
+	if alarms := member.snapshotAlarms(); len(alarms) != 1 || member.Snapshots().Failures != 1 {
 		t.Errorf("a folder that cannot be written: %v", alarms)
 	}
 }

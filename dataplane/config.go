@@ -34,7 +34,8 @@ const headMaxLeast = 4 << 10
 
 // Config of a Proxy. NewConfig fills the defaults.
 type Config struct {
-	// ID names the proxy in the fleet view. Empty: one is drawn for this process.
+	// ID names the proxy in the fleet view. Empty: the name in its certificate, or else one is drawn for
+	// this process.
 	ID api.ProxyID
 	// Listen is host:port for clients; port 0 picks a free one.
 	Listen string
@@ -52,6 +53,8 @@ type Config struct {
 	KeyRules []string
 	// Security is for the admin port, the control plane and the nodes.
 	Security transport.Security
+	// Token is shown to the control plane, for clusters that know their proxies by tokens. Nil: none is.
+	Token func() string
 	// SecurityClients is for Listen alone.
 	SecurityClients transport.Security
 
@@ -110,6 +113,9 @@ func (c Config) Validate() error {
 		if err := c.ID.Validate(); err != nil {
 			return err
 		}
+	}
+	if err := c.Security.CheckOwn(transport.Identity{Role: transport.RoleProxy, Name: string(c.ID)}); err != nil {
+		return err
 	}
 	if err := c.validateAddresses(); err != nil {
 		return err

@@ -25,7 +25,7 @@ const (
 
 // upstream is what carries a request to a node; *forward.Transport is one.
 type upstream interface {
-	Send(address string, request *forward.Request) (forward.Answer, error)
+	Send(to forward.Target, request *forward.Request) (forward.Answer, error)
 }
 
 // deliver sends the request to its node, and on to where that has moved, until an answer is
@@ -38,7 +38,7 @@ func (x *exchange) deliver() *api.Problem {
 	search := search{exchange: x}
 	for {
 		x.compose()
-		answer, err := nodes.Send(x.node.Address, &x.request)
+		answer, err := nodes.Send(forward.Target{Node: x.node.ID, Address: x.node.Address}, &x.request)
 		var problem *api.Problem
 		switch {
 		case err != nil:
@@ -101,6 +101,7 @@ func (s *search) failed(err error) *api.Problem {
 	if !errors.As(err, &failure) {
 		return badGateway(api.CodeOwnerFailed, "node %s: %v", s.node.ID, err)
 	}
+	s.proxy.noteDistrust(s.node.ID, failure.Err)
 	switch failure.Stage {
 	case forward.NotConnected:
 		return s.unreachable()

@@ -75,6 +75,11 @@ func (m *metrics) observe(p *Proxy) {
 	counter("stead_proxy_upstream_retries_total", "Requests sent again, on a fresh connection or to another node.", &stats.Retries, &m.retries)
 	counter("stead_proxy_upstream_moved_total", "Answers of nodes that do not hold the slot (421).", &m.moved)
 	gauge("stead_proxy_requests_in_flight", "Requests under way.", func() float64 { return float64(m.inFlight.Load()) })
+	if certificate := p.config.Security.TLS; certificate != nil {
+		gauge("stead_certificate_expires_timestamp_seconds", "When this process's certificate ends to be valid.", func() float64 {
+			return float64(certificate.Expires().Unix())
+		})
+	}
 	gauge("stead_proxy_ring_version", "Number of the ring in force; 0 before the first.", func() float64 {
 		if table := p.routes.Table(); table != nil {
 			return float64(table.View.Table.Version.Number)

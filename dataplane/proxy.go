@@ -23,6 +23,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/dataplane/forward"
 	"github.com/stead-io/stead/dataplane/inbound"
 	"github.com/stead-io/stead/dataplane/routing"
@@ -53,6 +54,7 @@ type Proxy struct {
 
 	beating   sync.Mutex // held over a beat: one that is under way must not undo the last one
 	leaving   atomic.Bool
+	distrust  atomic.Int64  // when a certificate was last complained of, nanoseconds
 	forced    chan struct{} // closed when those under way are given up
 	forceOnce sync.Once
 	closeOnce sync.Once
@@ -72,7 +74,7 @@ func Open(config Config) (*Proxy, error) {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	members, err := client.New(client.Config{
-		Members: config.Control, Security: config.Security, Logger: config.Logger,
+		Members: config.Control, Security: config.Security, Token: config.Token, Logger: config.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cannot open proxy: %w", err)
@@ -81,6 +83,9 @@ func Open(config Config) (*Proxy, error) {
 }
 
 func open(config Config, members control) (*Proxy, error) {
+	if config.ID == "" && config.Security.TLS != nil {
+		config.ID = api.ProxyID(config.Security.TLS.Identity().Name)
+	}
 	if config.ID == "" {
 		config.ID = drawID()
 	}
@@ -98,6 +103,9 @@ func open(config Config, members control) (*Proxy, error) {
 // start brings the parts up, listeners first: what can fail fails before anything runs.
 func (p *Proxy) start() error {
 	public, err := p.config.SecurityClients.Listen(p.config.Listen)
+	if errors.Is(err, transport.ErrExposed) {
+		err = fmt.Errorf("%w; for the clients' port alone it is --insecure-clients", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -113,7 +121,7 @@ func (p *Proxy) start() error {
 		return errors.Join(err, public.Close(), admin.Close())
 	}
 	p.nodes = forward.New(forward.Config{
-		Dial: p.config.Security.Dial, IdleMax: p.config.UpstreamIdleMax, IdleTimeout: p.config.UpstreamIdle,
+		Dial: p.dialNode, IdleMax: p.config.UpstreamIdleMax, IdleTimeout: p.config.UpstreamIdle,
 	})
 	p.metrics = newMetrics(p)
 	p.address, p.adminAddress = public.Addr().String(), admin.Addr().String()
@@ -226,6 +234,25 @@ func (p *Proxy) force() {
 		close(p.forced)
 		p.nodes.Close()
 	})
+}
+
+// distrustLogEvery keeps a node with a wrong certificate from filling the log.
+const distrustLogEvery = 10 * time.Second
+
+// noteDistrust says why a node that can be reached is not: clients are told only that it is away.
+func (p *Proxy) noteDistrust(node api.NodeID, err error) {
+	if !errors.Is(err, transport.ErrDistrust) && !transport.Refused(err) {
+		return
+	}
+	now, last := time.Now().UnixNano(), p.distrust.Load()
+	if now-last >= int64(distrustLogEvery) && p.distrust.CompareAndSwap(last, now) {
+		p.logger.Warn("node and proxy do not trust each other", "node", node, "error", err)
+	}
+}
+
+// dialNode connects to a node at an address, and to no other that may be there now.
+func (p *Proxy) dialNode(ctx context.Context, to forward.Target) (net.Conn, error) {
+	return p.config.Security.Dial(ctx, to.Address, transport.Identity{Role: transport.RoleNode, Name: string(to.Node)})
 }
 
 func drawID() api.ProxyID {

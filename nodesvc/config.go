@@ -25,6 +25,7 @@ type ControlPlane interface {
 	Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, error)
 	// Report says what ring the node acted on before the state was restored; nil: none.
 	Report(ctx context.Context, id api.NodeID, session api.SessionID, view *ring.View) error
+	Node(context.Context, api.NodeID) (api.Node, error)
 	Drain(context.Context, api.NodeID) (api.Changed, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) (api.Changed, error)
 	// Watch calls onView for every ring newer than have until ctx ends.
@@ -40,7 +41,8 @@ type Config struct {
 	// PublicAddress is the host:port for clients, where it differs; empty: it does not.
 	PublicAddress string
 	// DataDir keeps the store's identity beside its data; one process at a time may open it. Empty: a
-	// memory store, which is a new store in every process.
+	// memory store, which is a new store in every process. The node counts as alive only while a small
+	// write to the folder succeeds within TTL.
 	DataDir string
 	// Control lists control-plane members, each as base URL or host:port; any one of them is enough.
 	Control []string
@@ -72,12 +74,16 @@ type Config struct {
 	// succeeds once the node does not register. Nil: always healthy.
 	Healthy func(context.Context) error
 
-	// Security is how connections to the control plane are protected.
+	// Security is how connections are protected, those to the control plane and those from proxies.
 	Security transport.Security
+	// Token is shown to the control plane, for clusters that know their nodes by tokens. Nil: none is.
+	Token func() string
 	// Logger hears of membership, never of single requests above debug. Nil: nobody does.
 	Logger *slog.Logger
 	// ControlPlane answers instead of the members in Control, in tests for one. Nil: they do.
 	ControlPlane ControlPlane
+
+	canaryWrite func() error // tries the disk in tests; nil: a file in DataDir does
 }
 
 // NewConfig returns a Config with every default filled in.
@@ -96,6 +102,9 @@ func NewConfig() Config {
 func (c Config) Validate() error {
 	if problem := c.registration().Validate(); problem != nil {
 		return problem
+	}
+	if err := c.Security.CheckOwn(transport.Identity{Role: transport.RoleNode, Name: string(c.ID)}); err != nil {
+		return err
 	}
 	if len(c.Control) == 0 && c.ControlPlane == nil {
 		return errors.New("no control-plane member is named")

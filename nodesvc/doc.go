@@ -9,6 +9,7 @@
 // primary of the slot the request's key hashes to; a node registers only with the cluster that its
 // data folder belongs to; and it beats only while the service says it is well.
 //
+//	listener, err := config.Security.Listen(address) // proxies come in TLS, where there is
 //	node, err := nodesvc.Open(config)
 //	server := nodesvc.NewServer(node.Guard(handler), logger)
 //	…

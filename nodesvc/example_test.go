@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log"
 	"log/slog"
-	"net"
 	"net/http"
 
 	"github.com/stead-io/stead/nodesvc"
@@ -13,11 +12,11 @@ import (
 
 // A service that greets by sharding key, as a node of the ring.
 func Example() {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	config := nodesvc.NewConfig()
+	listener, err := config.Security.Listen("127.0.0.1:0") // in TLS, where Security has it
 	if err != nil {
 		log.Fatal(err)
 	}
-	config := nodesvc.NewConfig()
 	config.ID = "greeter-1"
 	config.Advertise = listener.Addr().String()
 	config.Control = []string{"127.0.0.1:7400"}

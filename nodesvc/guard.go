@@ -36,6 +36,10 @@ func judge(primary bool, epoch, stamp api.Epoch) verdict {
 // read. Answers carry the epoch the node knows, but for a 421 that is next's own.
 func (n *Node) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if problem := checkCaller(r); problem != nil {
+			n.refuse(w, problem)
+			return
+		}
 		if !n.gate.enter() {
 			n.refuse(w, draining())
 			return

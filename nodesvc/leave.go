@@ -16,8 +16,8 @@ const (
 
 // Leave takes the node out of service in good order, within ctx. A node whose slots wait for it
 // stops taking requests, finishes those inside and says that it is leaving; a reset node first hands
-// its slots back and at last removes itself. The service goes on serving until Leave returns. A
-// second call returns what the first did.
+// its slots back and at last removes itself, unless it is in maintenance. The service goes on serving
+// until Leave returns. A second call returns what the first did.
 func (n *Node) Leave(ctx context.Context) error {
 	n.leaveOnce.Do(func() { n.leaveErr = n.leave(ctx) })
 	return n.leaveErr
@@ -40,6 +40,10 @@ func (n *Node) handBack(ctx context.Context) bool {
 	defer cancel()
 	asking, answered := context.WithTimeout(ctx, drainTimeout)
 	defer answered()
+	if known, err := n.control.Node(asking, n.config.ID); err == nil && known.Maintenance != nil {
+		n.logger.Info("in maintenance, leaving with slots", "until", *known.Maintenance)
+		return false
+	}
 	if _, err := n.control.Drain(asking, n.config.ID); err != nil {
 		n.logger.Warn("drain failed, leaving with slots", "error", err)
 		return false

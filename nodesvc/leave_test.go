@@ -72,6 +72,23 @@ func TestLeaveOfAResetNode(t *testing.T) {
 	})
 }
 
+// TestLeaveInMaintenance: the absence is announced, so the slots are not handed back.
+func TestLeaveInMaintenance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		control := newFakeControl(testView(t, 7, 5, "n0"))
+		config := testConfig(control)
+		config.OnDown = api.OnDownReset
+		node := openNode(t, config)
+		time.Sleep(time.Second)
+		until := time.Now().Add(time.Minute)
+		control.script(func() { control.maintenance = &until })
+		closeNode(t, node)
+		if got := control.history(); got != "register beat leaving" {
+			t.Error(got)
+		}
+	})
+}
+
 // Whatever the control plane does, a node stops within its time and says what it can.
 func TestLeaveIsBounded(t *testing.T) {
 	run := func(name string, onDown api.OnDown, script func(*fakeControl), within time.Duration, want string) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -62,6 +63,7 @@ type fakeControl struct {
 	onRegister    func(api.Registration) error
 	onBeat        func(api.Beat) error
 	onDrain       func() error
+	maintenance   *time.Time // until when the node's absence is expected
 	calls         []string
 	registrations []api.Registration
 	beats         []api.Beat
@@ -170,6 +172,12 @@ func (f *fakeControl) Beat(ctx context.Context, _ api.NodeID, beat api.Beat) (ap
 		return api.Beaten{}, f.onBeat(beat)
 	}
 	return api.Beaten{}, ctx.Err()
+}
+
+func (f *fakeControl) Node(ctx context.Context, id api.NodeID) (api.Node, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return api.Node{Registration: api.Registration{ID: id}, Maintenance: f.maintenance}, ctx.Err()
 }
 
 func (f *fakeControl) Drain(context.Context, api.NodeID) (api.Changed, error) {

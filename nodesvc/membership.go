@@ -26,6 +26,7 @@ const (
 var refusals = []api.Code{
 	api.CodeInvalid, api.CodeNodeIDInUse, api.CodeAddressRefused, api.CodeStaleBoot,
 	api.CodeServiceMismatch, api.CodeRingGeometry, api.CodeUnsupported, api.CodeWrongCluster,
+	api.CodeForbidden,
 }
 
 // takeovers are answers that end once a predecessor counts as down, unless it really lives.
@@ -188,7 +189,7 @@ func (n *Node) beat(ctx context.Context, session api.SessionID) error {
 	ctx, cancel := context.WithTimeout(ctx, n.config.TTL)
 	defer cancel()
 	beat := api.Beat{Session: session, Load: &api.Load{Requests: n.stats.served.Load()}}
-	if ailment := n.health.ailment(time.Now()); ailment != "" {
+	if ailment := n.ailment(time.Now()); ailment != "" {
 		beat.Unhealthy = api.Clip(ailment)
 	}
 	if _, err := n.control.Beat(ctx, n.config.ID, beat); err != nil {
@@ -197,7 +198,7 @@ func (n *Node) beat(ctx context.Context, session api.SessionID) error {
 	}
 	n.stats.beats.Add(1)
 	if beat.Unhealthy != "" {
-		return fmt.Errorf("the service is not well: %s", beat.Unhealthy)
+		return fmt.Errorf("the node is not well: %s", beat.Unhealthy)
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Node struct {
 	reborn chan struct{} // holds a token while a new generation waits to be registered in
 	gate   gate
 	health *health
+	canary *canary
 	stats  counters
 	parked atomic.Int64
 
@@ -80,6 +81,7 @@ func Open(config Config) (*Node, error) {
 		return nil, err
 	}
 	n.folder = folder
+	n.canary = newCanary(n.canaryWrite(), config.TTL)
 	n.registration = config.registration()
 	n.registration.StoreID = folder.identity.StoreID
 	n.registration.Boot = folder.identity.Boot
@@ -95,6 +97,7 @@ func (n *Node) connect() error {
 	made, err := client.New(client.Config{
 		Members:  n.config.Control,
 		Security: n.config.Security,
+		Token:    n.config.Token,
 		Actor:    "node " + string(n.config.ID),
 		Logger:   n.logger,
 	})
@@ -119,6 +122,7 @@ func (n *Node) start() {
 	}
 	n.running.Go(func() { _ = n.control.Watch(ctx, nil, n.follow) })
 	n.running.Go(func() { n.health.run(ctx, api.NodeBeatInterval) })
+	n.running.Go(func() { n.canary.run(ctx) })
 	n.running.Go(func() {
 		defer close(n.resigned)
 		n.belong(member)
@@ -171,10 +175,31 @@ func (n *Node) Ready() *api.Problem {
 	if n.View() == nil {
 		return noRing()
 	}
-	if ailment := n.health.ailment(time.Now()); ailment != "" {
+	if ailment := n.ailment(time.Now()); ailment != "" {
 		return api.NewProblem(api.CodeServiceUnhealthy, "%s", ailment)
 	}
 	return nil
+}
+
+// ailment says why the node should not count as alive now, "" if it should: its service is not well, or
+// its disk.
+func (n *Node) ailment(now time.Time) string {
+	if ailment := n.health.ailment(now); ailment != "" {
+		return ailment
+	}
+	return n.canary.ailment(now)
+}
+
+// canaryWrite tries the node's disk, nil if it has none.
+func (n *Node) canaryWrite() func() error {
+	switch {
+	case n.folder.path == "":
+		return nil
+	case n.config.canaryWrite != nil:
+		return n.config.canaryWrite
+	default:
+		return n.folder.writeCanary
+	}
 }
 
 // fail ends the node for good: it serves nothing from here on.

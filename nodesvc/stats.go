@@ -1,6 +1,9 @@
 package nodesvc
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"time"
+)
 
 type counters struct {
 	served, redirected, refused, unparked atomic.Uint64
@@ -19,6 +22,8 @@ type Stats struct {
 	Registrations uint64 // registrations the control plane took
 	Beats         uint64 // beats it took
 	BeatFailures  uint64 // beats it did not take
+	// Canary is how long the last write that tries the disk took, or the one under way has taken.
+	Canary time.Duration
 }
 
 // Stats reads the counters.
@@ -33,6 +38,7 @@ func (n *Node) Stats() Stats {
 		Registrations: n.stats.registrations.Load(),
 		Beats:         n.stats.beats.Load(),
 		BeatFailures:  n.stats.beatFailures.Load(),
+		Canary:        n.canary.duration(time.Now()),
 	}
 	if view := n.View(); view != nil {
 		stats.RingVersion = view.Table.Version.Number

@@ -26,6 +26,9 @@ func callTracked[Result any](ctx context.Context, c *Client, ask request) (resul
 				return err
 			}
 		}
+		if changed, ok := any(&fresh).(*api.Changed); ok {
+			changed.Replayed = got.replayed
+		}
 		result = fresh
 		return nil
 	})
@@ -38,8 +41,14 @@ func (c *Client) perform(ctx context.Context, ask request, accept func(answer) e
 	ctx, cancel := context.WithTimeout(ctx, callPatience)
 	defer cancel()
 	tries := &tries{failures: make([]error, len(c.members.urls))}
+	ask.conditions = conditionsOf(ctx, ask)
 	for round := 0; ; round++ {
-		if answered, err := c.askRound(ctx, ask, round == 0, accept, tries); answered {
+		answered, err := c.askRound(ctx, ask, round == 0, accept, tries)
+		if answered && ask.conditions.unknownHere(err) {
+			ask.conditions = conditions{match: ask.conditions.match}
+			answered, err = c.askRound(ctx, ask, round == 0, accept, tries)
+		}
+		if answered {
 			return tries.repeated, wrap(ask.aim, err)
 		}
 		over := ask.once || c.failFast && tries.nobodyListens() || ctx.Err() != nil
@@ -100,15 +109,19 @@ func (t *tries) nobodyListens() bool {
 // giveUp sums up why no member did what was asked: a member's own problem if there is one.
 func (c *Client) giveUp(ctx context.Context, tries *tries) error {
 	var tried []string
+	unreachable := ErrUnreachable
 	for member, failure := range tries.failures {
 		if api.CodeOf(failure) != "" {
 			return failure
+		}
+		if distrust(failure) {
+			unreachable = fmt.Errorf("%w: %w", ErrUnreachable, ErrUntrusted)
 		}
 		if failure != nil {
 			tried = append(tried, fmt.Sprintf("%s: %v", c.members.urls[member], failure))
 		}
 	}
-	err := fmt.Errorf("%w (%s)", ErrUnreachable, strings.Join(tried, "; "))
+	err := fmt.Errorf("%w (%s)", unreachable, strings.Join(tried, "; "))
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Canceled, err)
 	}

@@ -15,7 +15,7 @@ import (
 func TestNewRefusesWhatIsNoMember(t *testing.T) {
 	f := func(member, want string) {
 		t.Helper()
-		got, err := BaseURL(member)
+		got, err := BaseURL(member, "http")
 		if got != want || (err == nil) != (want != "") {
 			t.Errorf("BaseURL(%q) = %q, %v; want %q", member, got, err, want)
 		}

@@ -29,6 +29,10 @@ const (
 	actorLengthMax   = 128 // bytes
 )
 
+// ErrUntrusted says, beside ErrUnreachable, that members were there, and that they and the client could
+// not agree on who they are.
+var ErrUntrusted = errors.New("the certificates do not fit")
+
 // ErrUnreachable says that none of the members gave an answer of a control plane.
 var ErrUnreachable = errors.New("no control-plane member answered")
 
@@ -39,6 +43,9 @@ type Config struct {
 	Members []string
 	// Security is how connections to the members are protected.
 	Security transport.Security
+	// Token is shown to the members where it is not empty, instead of a certificate or beside one; it is
+	// asked for at every request. Nil: there is none.
+	Token func() string
 	// Actor names who asks for changes; history repeats it. Empty: the control plane picks a name.
 	Actor string
 	// FailFast gives a call up when no member takes a connection, instead of waiting for one: right for
@@ -52,6 +59,7 @@ type Config struct {
 type Client struct {
 	members  *members
 	http     *http.Client
+	token    func() string
 	actor    string
 	failFast bool
 	logger   *slog.Logger
@@ -61,12 +69,11 @@ type Client struct {
 
 // New makes a client; it connects at the first call.
 func New(config Config) (*Client, error) {
-	return newClient(config, &http.Transport{
-		DialContext:            config.Security.DialNetwork,
-		MaxIdleConnsPerHost:    idlePerMemberMax,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: headerSizeMax,
-	})
+	via := config.Security.Transport(transport.Identity{Role: transport.RoleMember})
+	via.MaxIdleConnsPerHost = idlePerMemberMax
+	via.IdleConnTimeout = idleTimeout
+	via.MaxResponseHeaderBytes = headerSizeMax
+	return newClient(config, via)
 }
 
 func newClient(config Config, via http.RoundTripper) (*Client, error) {
@@ -75,7 +82,7 @@ func newClient(config Config, via http.RoundTripper) (*Client, error) {
 	}
 	urls := make([]string, len(config.Members))
 	for i, member := range config.Members {
-		base, err := BaseURL(member)
+		base, err := BaseURL(member, config.Security.Scheme())
 		if err != nil {
 			return nil, fmt.Errorf("cannot make a control-plane client: %w", err)
 		}
@@ -91,6 +98,7 @@ func newClient(config Config, via http.RoundTripper) (*Client, error) {
 	return &Client{
 		members:  newMembers(urls, rand.IntN(len(urls))),
 		http:     &http.Client{Transport: via, CheckRedirect: refuseRedirect},
+		token:    config.Token,
 		actor:    config.Actor,
 		failFast: config.FailFast,
 		logger:   logger,
@@ -102,21 +110,22 @@ func newClient(config Config, via http.RoundTripper) (*Client, error) {
 // Close gives up idle connections. Calls under way end with their contexts.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// BaseURL writes a member, given as base URL or host:port, as base URL without a trailing slash.
-func BaseURL(member string) (string, error) {
+// BaseURL writes a member, given as base URL or host:port, as base URL without a trailing slash. A URL
+// of another scheme than the one spoken is refused.
+func BaseURL(member, scheme string) (string, error) {
 	text := member
 	if !strings.Contains(text, "://") {
-		text = "http://" + text
+		text = scheme + "://" + text
 	}
 	base, err := url.Parse(text)
-	if err != nil || base.Scheme != "http" || base.User != nil || strings.Trim(base.Path, "/") != "" ||
+	if err != nil || base.Scheme != scheme || base.User != nil || strings.Trim(base.Path, "/") != "" ||
 		base.RawQuery != "" || base.Fragment != "" {
-		return "", fmt.Errorf("member %q is neither host:port nor http://host:port", api.Clip(member))
+		return "", fmt.Errorf("member %q is neither host:port nor %s://host:port", api.Clip(member), scheme)
 	}
 	if err := api.ValidateAddress(base.Host); err != nil {
 		return "", fmt.Errorf("member %q: %w", api.Clip(member), err)
 	}
-	return "http://" + base.Host, nil
+	return scheme + "://" + base.Host, nil
 }
 
 // refuseRedirect keeps the client at the addresses it was given.

@@ -23,7 +23,9 @@ func (c *Client) SetCluster(ctx context.Context, patch api.SettingsPatch) (api.C
 
 // TransferLeader hands leadership to a member, by name or id; empty: to the one Raft prefers.
 func (c *Client) TransferLeader(ctx context.Context, to string) error {
-	_, err := call[struct{}](ctx, c, post("transfer leadership", "/v1/leader/transfer", api.LeaderTransfer{To: to}))
+	ask := post("transfer leadership", "/v1/leader/transfer", api.LeaderTransfer{To: to})
+	ask.keyed = false // it is no command of the log
+	_, err := call[struct{}](ctx, c, ask)
 	return err
 }
 

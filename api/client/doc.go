@@ -13,8 +13,9 @@
 // the client waits, exponentially longer each time and with full jitter, and begins again.
 //
 // Writes are repeated like reads, also when the connection broke behind the request or the outcome
-// is ambiguous, because every write of this API says what shall be, not what to add: a node drained
-// twice is drained, a weight set twice is set, a registration carries the nonce of its process and
-// gets the same answer again. Two writes deserve a word: a node that a repeated removal no longer
-// finds counts as removed, and a leader transfer without a target may move leadership once more.
+// is ambiguous: an operator's write carries an Idempotency-Key, under which the cluster carries it out
+// once and answers every repetition with what came of it; a registration carries the nonce of its
+// process instead. A cluster at level 1 knows no keys; there every write says what shall be, not what to
+// add, so a repetition does no harm, and a node that a repeated removal no longer finds counts as
+// removed. A leader transfer without a target may move leadership once more.
 package client

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // request is what a call asks, of whichever member.
@@ -30,6 +31,9 @@ type request struct {
 	accept  string
 	timeout time.Duration // of one exchange with one member
 	once    bool          // one round over the members, no second
+	keyed   bool          // an operator's write, named by a key of its own
+
+	conditions conditions // of this call
 }
 
 // answer is what a member said, when it said what a control plane says.
@@ -38,9 +42,12 @@ type answer struct {
 	kind    string // media type, without parameters
 	cluster api.ClusterID
 	body    []byte
+	// replayed: the write had been carried out before.
+	replayed bool
 }
 
-// errUnsent marks an exchange that never had a connection: nothing of it was applied.
+// errUnsent marks an exchange that never had a connection to a member that would read it: nothing of it
+// was applied.
 var errUnsent = errors.New("cannot connect")
 
 // exchange asks one member once. Its error is the member's *api.Problem, or says what else came.
@@ -54,7 +61,7 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 	connected := false
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 	response, err := c.http.Do(sent.WithContext(httptrace.WithClientTrace(ctx, trace)))
-	if err != nil && !connected {
+	if err != nil && (!connected || transport.Refused(err)) {
 		return answer{}, fmt.Errorf("%w: %w", errUnsent, plain(err))
 	}
 	if err != nil {
@@ -70,6 +77,8 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 		kind:    mediaType(response),
 		cluster: api.ClusterID(response.Header.Get(api.HeaderCluster)),
 		body:    body,
+
+		replayed: response.Header.Get(api.HeaderReplayed) == "true",
 	}
 	return got, got.failure()
 }
@@ -105,9 +114,15 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 	if ask.accept != "" {
 		sent.Header.Set("Accept", ask.accept)
 	}
+	if c.token != nil {
+		if token := c.token(); token != "" {
+			sent.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
 	if c.actor != "" && ask.method != http.MethodGet {
 		sent.Header.Set(api.HeaderActor, c.actor)
 	}
+	ask.conditions.writeTo(sent.Header)
 	return sent, nil
 }
 
@@ -129,12 +144,25 @@ func (a answer) failure() error {
 		problem.Status = a.status
 		return problem
 	}
+	if bytes.HasPrefix(a.body, []byte(clearOverTLS)) {
+		return fmt.Errorf("%w: %w", errUnsent, errClear)
+	}
 	return fmt.Errorf("answered %d without a problem: not a Stead control plane", a.status)
 }
 
 func mediaType(response *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	return kind
+}
+
+// clearOverTLS is what net/http says to clients that do not speak TLS where it does.
+const clearOverTLS = "Client sent an HTTP request to an HTTPS server"
+
+var errClear = errors.New("it speaks TLS, and this client does not")
+
+// distrust reports that an exchange failed over certificates.
+func distrust(err error) bool {
+	return errors.Is(err, errClear) || errors.Is(err, transport.ErrDistrust) || transport.Refused(err)
 }
 
 // json reads a success into what the caller expects.

@@ -78,5 +78,5 @@ func get(aim, path string, query url.Values) request {
 }
 
 func post(aim, path string, body any) request {
-	return request{aim: aim, method: http.MethodPost, path: path, body: body, timeout: attemptTimeout}
+	return request{aim: aim, method: http.MethodPost, path: path, body: body, timeout: attemptTimeout, keyed: true}
 }

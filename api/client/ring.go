@@ -69,6 +69,12 @@ func (c *Client) Diff(ctx context.Context, from, to string) (api.RingDiff, error
 	return call[api.RingDiff](ctx, c, get("compare ring versions", "/v1/ring/diff", query))
 }
 
+// DiffChange shows what one change did to the ring.
+func (c *Client) DiffChange(ctx context.Context, id api.ChangeID) (api.RingDiff, error) {
+	query := url.Values{"change": {strconv.FormatUint(uint64(id), 10)}}
+	return call[api.RingDiff](ctx, c, get(fmt.Sprintf("show what change %d did", id), "/v1/ring/diff", query))
+}
+
 // Locate says where a key lives.
 func (c *Client) Locate(ctx context.Context, key []byte) (api.Location, error) {
 	query := url.Values{"key_hex": {hex.EncodeToString(key)}}

@@ -1,5 +1,5 @@
 // Package durable is how Stead's processes keep small files: replaced whole or not at all, in folders
-// that one process has to itself. It owns no format.
+// that one process has to itself; and how they follow files that people replace. It owns no format.
 package durable
 
 import (

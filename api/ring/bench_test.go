@@ -120,3 +120,10 @@ func BenchmarkTable(b *testing.B) {
 	f("apply-wire", func() { _, err := view.Apply(wire); must(err) })
 	f("diff", func() { ring.Diff(from, to) })
 }
+
+// BenchmarkAssignMany is the first plan of many small nodes.
+func BenchmarkAssignMany(b *testing.B) {
+	for b.Loop() {
+		crowded(b, 10_000, 0, 14, 1)
+	}
+}

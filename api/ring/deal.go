@@ -39,7 +39,8 @@ func (p *placement) deal(rows []rank, rooms []int) {
 	}
 	order := slices.Clone(p.everyone)
 	slices.SortStableFunc(order, func(a, b rank) int { return rooms[b] - rooms[a] })
-	next := make([]int, len(p.nodes)) // open slots before this one will not take the node any more
+	next := make([]int, len(p.nodes)) // open slots before this one will not take the node any more,
+	full := 0                         // and those before this one nobody: they have no vacant place
 	players := 0
 	for round := rooms[order[0]]; round > 0; round-- {
 		for players < len(order) && rooms[order[players]] >= round {
@@ -49,6 +50,10 @@ func (p *placement) deal(rows []rank, rooms []int) {
 			return cmp.Compare(scatter(round, a), scatter(round, b))
 		})
 		for _, node := range order[:players] {
+			for full < len(open) && !slices.Contains(p.row(rows, open[full]), nobody) {
+				full++
+			}
+			next[node] = max(next[node], full)
 			for next[node] < len(open) && !p.seat(rows, open[next[node]], node, false) {
 				next[node]++
 			}

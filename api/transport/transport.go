@@ -1,36 +1,59 @@
 // Package transport opens every socket between Stead's processes: one listener constructor and one
-// dialer. It owns the rule that nothing listens beyond loopback unless the operator says so, and it
-// is where mutual TLS goes. It owns no protocol.
+// dialer, in the clear or in mutual TLS. It owns the rule that nothing listens beyond loopback
+// unprotected unless the operator says so, and who somebody is by a certificate. It owns no protocol,
+// and not what anybody may do. Its invariant: with TLS set, nothing is sent or taken in the clear, and
+// a connection is with whom it was meant for.
 package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"time"
 )
 
 // DialTimeout bounds one connection attempt when the context allows more.
 const DialTimeout = 3 * time.Second
 
-// ErrExposed refuses a listener that others than this machine could reach.
-var ErrExposed = errors.New("without TLS only loopback addresses are listened on; --insecure allows others")
+// Errors of listening.
+var (
+	// ErrExposed refuses a listener that others than this machine could reach.
+	ErrExposed = errors.New("without TLS only loopback addresses are listened on; --tls-cert protects others, --insecure allows them")
+	// ErrNoCertificate refuses to listen with a CA alone.
+	ErrNoCertificate = errors.New("TLS needs a certificate to listen with, not only a CA")
+)
+
+// errClear keeps a misconfigured URL from bypassing TLS.
+var errClear = errors.New("this process speaks TLS only; http:// is refused")
 
 // Security says how sockets are protected. The zero value is the safe one: loopback only.
 type Security struct {
 	// Insecure allows listening on any address in the clear: whoever reaches it can take the cluster.
 	Insecure bool
+	// TLS protects every connection, whatever the address. Nil: all is in the clear.
+	TLS *TLS
 }
 
-// Listen opens a TCP listener on host:port; port 0 picks a free one.
+// Listen is ListenFor anybody with a certificate of the cluster, where there is TLS.
 func (s Security) Listen(address string) (net.Listener, error) {
+	return s.ListenFor(address, Callers{})
+}
+
+// ListenFor opens a TCP listener on host:port; port 0 picks a free one. With TLS its connections are
+// *tls.Conn, whose handshake happens at their first use: Accept waits for no caller.
+func (s Security) ListenFor(address string, callers Callers) (net.Listener, error) {
 	if err := s.Check(address); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
+	}
+	if s.TLS != nil {
+		listener = tls.NewListener(listener, s.TLS.server(callers))
 	}
 	return listener, nil
 }
@@ -52,13 +75,16 @@ func (s Security) ListenPacket(address string) (*net.UDPConn, error) {
 }
 
 // Check reports whether the address may be listened on: every IP its host stands for must be a
-// loopback one unless Insecure.
+// loopback one unless there is TLS, or Insecure.
 func (s Security) Check(address string) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return fmt.Errorf("%q is not host:port", address)
 	}
-	if s.Insecure {
+	if s.TLS != nil && s.TLS.loaded.Get().certificate == nil {
+		return ErrNoCertificate
+	}
+	if s.Insecure || s.TLS != nil {
 		return nil
 	}
 	if host == "" {
@@ -83,15 +109,47 @@ func onlyLoopback(addresses []net.IP) error {
 	return nil
 }
 
-// Dial connects to host:port over TCP, whichever address family answers.
-func (s Security) Dial(ctx context.Context, address string) (net.Conn, error) {
+// Dial connects to host:port over TCP, whichever address family answers. With TLS, the other end must
+// be whom the caller expects.
+func (s Security) Dial(ctx context.Context, address string, expected Identity) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: DialTimeout}
-	return dialer.DialContext(ctx, "tcp", address)
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil || s.TLS == nil {
+		return conn, err
+	}
+	return s.TLS.shake(ctx, conn, expected)
 }
 
-// DialNetwork is Dial in the shape that net/http wants.
-func (s Security) DialNetwork(ctx context.Context, _, address string) (net.Conn, error) {
-	return s.Dial(ctx, address)
+// Scheme is that of the URLs of what is served: http or https.
+func (s Security) Scheme() string {
+	if s.TLS != nil {
+		return "https"
+	}
+	return "http"
+}
+
+// Transport returns an HTTP transport whose connections are those of Dial; limits are the caller's to
+// set.
+func (s Security) Transport(expected Identity) *http.Transport {
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) { return s.Dial(ctx, address, expected) }
+	if s.TLS == nil {
+		return &http.Transport{DialContext: dial}
+	}
+	return &http.Transport{
+		DialContext:    func(context.Context, string, string) (net.Conn, error) { return nil, errClear },
+		DialTLSContext: dial,
+	}
+}
+
+// CheckOwn reports whether this process's certificate is the one it needs to be who it says it is.
+func (s Security) CheckOwn(needed Identity) error {
+	if s.TLS == nil {
+		return nil
+	}
+	if own := s.TLS.Identity(); !own.fits(needed) {
+		return fmt.Errorf("%w: it is for %q, and %q is needed: O=%s, CN=%s", ErrImpostor, own, needed, needed.Role.Organization(), needed.Name)
+	}
+	return nil
 }
 
 // ErrNoMachine means that a listen address stands for every address of this machine, and so for none

@@ -34,7 +34,7 @@ func TestListenRefusesWhatCheckDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	conn, err := (Security{}).Dial(t.Context(), listener.Addr().String())
+	conn, err := (Security{}).Dial(t.Context(), listener.Addr().String(), Identity{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,14 +22,7 @@ func clusterCommand() *cobra.Command {
 			Use: "show", Short: "Show settings, members and alarms", Args: cobra.NoArgs, RunE: o.with(showCluster),
 		},
 		clusterSetCommand(o),
-		&cobra.Command{
-			Use:   "transfer [NAME]",
-			Short: "Hand leadership to a member, or to the one Raft prefers",
-			Args:  cobra.MaximumNArgs(1),
-			RunE: o.with(func(s *session, args []string) error {
-				return s.TransferLeader(s.command.Context(), strings.Join(args, ""))
-			}),
-		},
+		transferCommand(o),
 	)
 	return command
 }

@@ -3,13 +3,16 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane"
+	"github.com/stead-io/stead/controlplane/access"
 	"github.com/stead-io/stead/controlplane/dns"
+	"github.com/stead-io/stead/controlplane/webhooks"
 )
 
 type controlFlags struct {
@@ -21,6 +24,7 @@ type controlFlags struct {
 	dnsMode   string
 	dnsOpen   bool
 	slots     slotsFlag
+	hookKey   string
 }
 
 func controlCommand() *cobra.Command {
@@ -34,7 +38,8 @@ func controlCommand() *cobra.Command {
 keys, no-key, slots, replicas) are those of a cluster that is made now; an existing one keeps its own.`,
 		Example: `  stead control --name c1 --data-dir /var/lib/stead
   stead control --name c1 --data-dir c1 --listen 10.0.0.1:7400 --raft-listen 10.0.0.1:7401 \
-    --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 --insecure`,
+    --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 \
+    --tls-cert pki/member-c1.pem --tls-key pki/member-c1-key.pem --tls-ca pki/ca.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			config, err := f.complete(command)
@@ -74,6 +79,10 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringVar(&config.SnapshotDir, "snapshot-dir", config.SnapshotDir, "`folder` of this member's own to save snapshots to; without it, none are")
 	flags.DurationVar(&config.SnapshotEvery, "snapshot-every", config.SnapshotEvery, "time between snapshots, if anything changed")
 	flags.IntVar(&config.SnapshotKeep, "snapshot-keep", config.SnapshotKeep, "snapshots to keep, the newest")
+	flags.StringArrayVar(&config.Webhooks, "webhook", nil, "`URL` that changes are posted to, up to 8; the same on every member")
+	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
+	f.addMembership(command)
+	flags.StringVar(&f.tokenFile, "token-file", "", "`file` of who may do what by which token: lines of ROLE NAME TOKEN")
 	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }
@@ -88,13 +97,21 @@ func (f *controlFlags) addDNS(command *cobra.Command) {
 	completeWords(command, "dns-mode", string(dns.ModeHealthy), string(dns.ModeAll))
 }
 
+// addMembership adds the flags about other members and how far they may fall behind.
+func (f *controlFlags) addMembership(command *cobra.Command) {
+	flags, config := command.Flags(), &f.config
+	flags.DurationVar(&config.MemberDeadAfter, "member-dead-after", config.MemberDeadAfter, "silence after which a member is removed unasked, where at least three others can vote; 0: never")
+	flags.DurationVar(&config.SnapshotInterval, "raft-snapshot-interval", config.SnapshotInterval, "how often it is looked whether the log is to be cut")
+	flags.Uint64Var(&config.SnapshotThreshold, "raft-snapshot-threshold", config.SnapshotThreshold, "log entries past the last snapshot that make it due for another")
+	flags.Uint64Var(&config.TrailingLogs, "raft-trailing-logs", config.TrailingLogs, "log entries kept behind a snapshot, for members that were away")
+}
+
 // complete turns what the flags say into the config.
 func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Config, err error) {
 	config = f.config
 	config.Settings.State = api.State(f.state)
 	config.Settings.NoKey = api.NoKey(f.noKey)
 	config.Settings.SlotBits = f.slots.bits
-	config.Security = f.security()
 	config.DNS.Mode = dns.Mode(f.dnsMode)
 	config.DNS.Security = transport.Security{Insecure: f.insecure || f.dnsOpen}
 	for _, text := range f.nodeCIDRs {
@@ -104,6 +121,29 @@ func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Con
 		}
 		config.NodeCIDRs = append(config.NodeCIDRs, network)
 	}
-	config.Logger, err = f.logger(command)
-	return config, err
+	if f.hookKey != "" {
+		if config.WebhookKey, err = webhookKey(f.hookKey); err != nil {
+			return config, usageError{fmt.Errorf("invalid --webhook-key-file: %w", err)}
+		}
+	}
+	if config.Logger, err = f.logger(command); err != nil {
+		return config, err
+	}
+	if config.Security, err = f.security(config.Logger); err != nil {
+		return config, err
+	}
+	if f.tokenFile != "" {
+		if config.Tokens, err = access.LoadTokens(f.tokenFile, config.Logger); err != nil {
+			return config, usageError{err}
+		}
+	}
+	return config, nil
+}
+
+func webhookKey(path string) ([]byte, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return webhooks.ParseKey(file)
 }

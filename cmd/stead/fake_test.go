@@ -14,6 +14,7 @@ var (
 	fakeCluster  = api.ClusterID(strings.Repeat("0a", 16))
 	fakeVersion  = api.Version{Generation: 1, Number: 34}
 	fakeMoment   = time.Date(2025, time.November, 21, 9, 13, 0, 0, time.UTC)
+	fakeFinish   = fakeMoment.Add(1234 * time.Millisecond)
 	fakeSettings = api.Settings{
 		Service: "kv", State: api.StateNone, Keys: []string{"header:X-Shard-Key", "path:/kv/{key}"},
 		NoKey: api.NoKeyReject, SlotBits: api.SlotBitsMin, Replicas: 1, Hash: api.HashSipHash24,
@@ -30,11 +31,18 @@ func fakeControl() http.Handler {
 	says("GET /v1/nodes", fakeNodes())
 	says("GET /v1/proxies", fakeProxies())
 	says("GET /v1/cluster", fakeStatus())
+	says("GET /v1/members", fakeMembers())
+	mux.HandleFunc("POST /v1/members", addFakeMember)
+	mux.HandleFunc("DELETE /v1/members/{id}", removeFakeMember)
 	says("GET /v1/ring/changes", fakeChanges())
+	says("GET /v1/ring/changes/12", fakeChanges().Changes[0])
 	says("GET /v1/ring/versions", fakeVersions())
 	says("GET /v1/ring/diff", fakeDiff())
 	says("GET /v1/ring/locate", fakeRing(34).Location([]byte("acme")))
 	says("POST /v1/ring/rebalance", api.Changed{Version: fakeVersion})
+	says("POST /v1/nodes/n2/maintenance", api.Changed{Change: 16, Version: fakeVersion})
+	mux.HandleFunc("POST /v1/ring/plan", planRings)
+	mux.HandleFunc("POST /v1/ring/rollback", rollBack)
 	says("PATCH /v1/nodes/n1", api.Changed{Change: 13, Version: fakeVersion, LeavesState: 1})
 	mux.HandleFunc("GET /v1/ring", serveRing)
 	mux.HandleFunc("POST /v1/nodes/{id}/drain", drainOnly("n2"))
@@ -57,6 +65,13 @@ func drainOnly(known string) http.HandlerFunc {
 		if id := r.PathValue("id"); id != known {
 			api.NewProblem(api.CodeNodeUnknown, "no node %s is registered", id).WriteTo(w)
 			return
+		}
+		if r.Header.Get("If-Match") != "" {
+			api.NewProblem(api.CodePrecondition, "the newest change is 12, not %s", r.Header.Get("If-Match")).WriteTo(w)
+			return
+		}
+		if r.Header.Get(api.HeaderIdempotencyKey) == "sent-before" {
+			w.Header().Set(api.HeaderReplayed, "true")
 		}
 		answer(w, api.Changed{Change: 12, Version: fakeVersion, LeavesState: 85, Note: "asked by " + r.Header.Get(api.HeaderActor)})
 	}
@@ -127,6 +142,8 @@ func fakeNodes() api.NodeList {
 	n2 := node("n2", "127.0.0.1:7501", api.NodeDown)
 	n2.Draining = true
 	n3 := node("n3", "127.0.0.1:7502", api.NodeUp)
+	until := fakeMoment.Add(15 * time.Minute)
+	n2.Maintenance = &until
 	n3.Lease, n3.OnDown = api.LeaseNone, api.OnDownReset
 	return api.NodeList{Nodes: []api.Node{n1, n2, n3}, Version: fakeVersion}
 }
@@ -163,7 +180,7 @@ func fakeChanges() api.ChangeList {
 			{ID: 12, Kind: "drain", Node: "n2", Cause: "drain n2", Actor: "ann@desk", Time: fakeMoment, First: at(30), Last: at(34),
 				Status: api.ChangeRunning, Progress: api.Progress{Done: 80, Total: 85}, LeavesState: 80},
 			{ID: 11, Kind: "expire", Node: "n3", Cause: "expire n3", Actor: "system", Time: fakeMoment, First: at(29), Last: at(29),
-				Status: api.ChangeDone, Progress: api.Progress{Done: 85, Total: 85}, Lossy: true, Detail: "its slots were given away empty"},
+				Finished: &fakeFinish, Status: api.ChangeDone, Progress: api.Progress{Done: 85, Total: 85}, Lossy: true, Detail: "its slots were given away empty"},
 			{ID: 10, Kind: "register", Node: "n1", Cause: "register n1", Actor: "node n1", Time: fakeMoment, Status: api.ChangePending},
 		},
 		Oldest: 1, Next: 10,

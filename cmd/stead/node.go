@@ -18,6 +18,7 @@ type membershipFlags struct {
 
 func (f *membershipFlags) add(command *cobra.Command, listen *string) {
 	f.serverFlags.add(command)
+	f.addTokenFlag(command)
 	flags, config := command.Flags(), &f.config
 	flags.StringVar(&f.id, "id", string(config.ID), "name of the node for ever")
 	flags.StringVar(listen, "listen", *listen, "`address` for requests")
@@ -42,8 +43,13 @@ func (f *membershipFlags) complete(command *cobra.Command) (config nodesvc.Confi
 		return config, usage("--id: %w", err)
 	}
 	config.OnDown = api.OnDown(f.onDown)
-	config.Security = f.security()
-	config.Logger, err = f.logger(command)
+	if config.Logger, err = f.logger(command); err != nil {
+		return config, err
+	}
+	if config.Security, err = f.security(config.Logger); err != nil {
+		return config, err
+	}
+	config.Token, err = readToken(f.tokenFile, config.Logger)
 	return config, err
 }
 

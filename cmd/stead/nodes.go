@@ -21,6 +21,7 @@ func nodesCommand() *cobra.Command {
 		nodeChange(o, "drain ID", "Take a node's slots away while it runs", drainNode),
 		nodeChange(o, "undrain ID", "Let a drained node hold slots again", undrainNode),
 		weightCommand(o),
+		maintenanceCommand(o),
 		removeCommand(o),
 	)
 	return command
@@ -41,10 +42,14 @@ func listNodes(s *session, _ []string) error {
 }
 
 func nodeStatus(node api.Node) string {
+	status := string(node.Status)
 	if node.Draining {
-		return string(node.Status) + ", draining"
+		status += ", draining"
 	}
-	return string(node.Status)
+	if node.Maintenance != nil {
+		status += ", maintenance until " + moment(*node.Maintenance)
+	}
+	return status
 }
 
 // heard says how long ago the node was heard of, for nodes that beat.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // defaultControl is where a control plane on this machine listens.
@@ -29,6 +31,10 @@ type operator struct {
 	actor       string
 	consistency string
 	output      string
+	key         string
+	checkChange uint64
+	tls         tlsFlags
+	tokenFile   string
 }
 
 // newOperator gives a command, and those below it, the flags of an operator.
@@ -38,7 +44,11 @@ func newOperator(command *cobra.Command) *operator {
 	addControlFlag(flags, &o.control)
 	flags.StringVar(&o.actor, "actor", "", "`name` that history shows for what you change (default user@host)")
 	flags.StringVar(&o.consistency, "consistency", "default", "how fresh reads are: stale, default or linearizable")
+	flags.StringVar(&o.key, "idempotency-key", "", "`name` of this one write: repeated under the same, it is carried out once")
+	flags.Uint64Var(&o.checkChange, "check-change", 0, "refuse the write if a `change` newer than this one stands; 0: never")
 	flags.StringVarP(&o.output, "output", "o", outputTable, "table or json")
+	o.tls.add(flags)
+	flags.StringVar(&o.tokenFile, "token-file", "", "`file` of your token; "+tokenVariable+" can hold the token itself")
 	completeWords(command, "output", outputTable, outputJSON)
 	completeWords(command, "consistency", consistencies...)
 	return o
@@ -86,7 +96,7 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 			return usageError{err}
 		}
 		defer c.Close()
-		command.SetContext(client.WithConsistency(command.Context(), o.consistency))
+		command.SetContext(o.conditions(command.Context()))
 		err = do(&session{Client: c, command: command, json: o.output == outputJSON}, args)
 		if errors.Is(err, client.ErrUnreachable) {
 			return o.unreachable(err)
@@ -95,16 +105,54 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 	}
 }
 
+// conditions puts into the context what the flags ask of reads and writes.
+func (o *operator) conditions(ctx context.Context) context.Context {
+	ctx = client.WithConsistency(ctx, o.consistency)
+	if o.key != "" {
+		ctx = client.WithIdempotencyKey(ctx, o.key)
+	}
+	if o.checkChange != 0 {
+		ctx = client.WithIfMatch(ctx, api.ChangeID(o.checkChange))
+	}
+	return ctx
+}
+
 func (o *operator) connect(command *cobra.Command) (*client.Client, error) {
 	actor := o.actor
 	if actor == "" {
 		actor = defaultActor()
 	}
 	warnings := slog.New(slog.NewTextHandler(command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return client.New(client.Config{Members: o.control, Actor: actor, FailFast: true, Logger: warnings})
+	security, err := o.tls.load(warnings, true)
+	if err != nil {
+		return nil, err
+	}
+	token, err := o.token(warnings)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Config{
+		Members: o.control, Security: transport.Security{TLS: security}, Token: token,
+		Actor: actor, FailFast: true, Logger: warnings,
+	})
+}
+
+// token is what the operator shows: from a file, or from the environment.
+func (o *operator) token(logger *slog.Logger) (func() string, error) {
+	inherited := os.Getenv(tokenVariable)
+	if o.tokenFile != "" || inherited == "" {
+		return readToken(o.tokenFile, logger)
+	}
+	if err := checkToken(inherited); err != nil {
+		return nil, fmt.Errorf("%s: %w", tokenVariable, err)
+	}
+	return func() string { return inherited }, nil
 }
 
 func (o *operator) unreachable(err error) error {
+	if errors.Is(err, client.ErrUntrusted) {
+		return advisedError{err, "show a certificate of the cluster's CA: --tls-cert, --tls-key and --tls-ca, or --tls-ca with a token"}
+	}
 	return advisedError{
 		fmt.Errorf("no control plane at %s: %w", strings.Join(o.control, ", "), err),
 		"start one with `stead dev`, or say where it is with --control or STEAD_CONTROL",
@@ -134,6 +182,9 @@ func (s *session) printChanged(changed api.Changed, where string) error {
 	if changed.LeavesState > 0 {
 		s.say("%s moved; their state stays behind on %s (no state handoff in this version)",
 			plural(changed.LeavesState, "slot"), where)
+	}
+	if changed.Replayed && !s.json {
+		s.say("already done before, under the same idempotency key; this is what came of it then")
 	}
 	if changed.Note != "" && !s.json {
 		s.say("%s", changed.Note)

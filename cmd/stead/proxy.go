@@ -35,6 +35,7 @@ func proxyCommand() *cobra.Command {
 
 func (f *proxyFlags) add(command *cobra.Command) {
 	f.serverFlags.add(command)
+	f.addTokenFlag(command)
 	flags, config := command.Flags(), &f.config
 	flags.StringVar(&f.id, "id", string(config.ID), "name of the proxy in the fleet; without it one is drawn")
 	flags.StringVar(&config.Listen, "listen", config.Listen, "`address` for clients")
@@ -55,11 +56,16 @@ func (f *proxyFlags) add(command *cobra.Command) {
 func (f *proxyFlags) complete(command *cobra.Command) (config dataplane.Config, err error) {
 	config = f.config
 	config.ID = api.ProxyID(f.id)
-	config.Security = f.security()
+	if config.Logger, err = f.logger(command); err != nil {
+		return config, err
+	}
+	if config.Security, err = f.security(config.Logger); err != nil {
+		return config, err
+	}
 	config.SecurityClients = transport.Security{Insecure: f.insecure || f.insecureClients}
 	if config.DrainDelay >= f.stopTimeout {
 		return config, usage("--drain-delay %v leaves nothing of --stop-timeout %v to finish requests in", config.DrainDelay, f.stopTimeout)
 	}
-	config.Logger, err = f.logger(command)
+	config.Token, err = readToken(f.tokenFile, config.Logger)
 	return config, err
 }

@@ -24,6 +24,8 @@ func ringCommand() *cobra.Command {
 		historyCommand(o),
 		diffCommand(o),
 		locateCommand(o),
+		planCommand(o),
+		rollbackCommand(o),
 		&cobra.Command{
 			Use:   "rebalance",
 			Short: "Even out the ring, nodes that wait with their state included",

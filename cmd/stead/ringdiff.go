@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,24 +14,20 @@ func diffCommand(o *operator) *cobra.Command {
 	var eachSlot bool
 	command := &cobra.Command{
 		Use:   "diff FROM [TO]",
-		Short: "Compare two versions of the ring",
-		Long: `Compare two kept points of the ring, each a version (7 or 1-7) or a change (c12). Without TO the
-newest version is compared.`,
+		Short: "Compare two versions of the ring, or show what a change did",
+		Long: `Compare two kept points of the ring, each a version (7 or 1-7) or a change (c12, meaning the ring as
+it left it). A version alone is compared with the newest; a change alone shows what it did itself.`,
+		Example: `  stead ring diff 12 c15
+  stead ring diff c15 --each-slot`,
 		Args: cobra.RangeArgs(1, 2),
-		RunE: o.with(func(s *session, args []string) error {
-			to := ""
-			if len(args) == 2 {
-				to = args[1]
-			}
-			return diff(s, args[0], to, eachSlot)
-		}),
+		RunE: o.with(func(s *session, args []string) error { return diff(s, args, eachSlot) }),
 	}
 	command.Flags().BoolVar(&eachSlot, "each-slot", false, "list every slot that differs")
 	return command
 }
 
-func diff(s *session, from, to string, eachSlot bool) error {
-	diff, err := s.Diff(s.command.Context(), from, to)
+func diff(s *session, points []string, eachSlot bool) error {
+	diff, err := compare(s, points)
 	if err != nil {
 		return err
 	}
@@ -54,6 +52,23 @@ func diff(s *session, from, to string, eachSlot bool) error {
 	}
 	fmt.Fprintln(s.stdout())
 	return slots.write(s.stdout())
+}
+
+// compare asks for the difference between two points, or for that one change made.
+func compare(s *session, points []string) (api.RingDiff, error) {
+	ctx := s.command.Context()
+	number, isChange := strings.CutPrefix(points[0], "c")
+	switch {
+	case len(points) == 2:
+		return s.Diff(ctx, points[0], points[1])
+	case !isChange:
+		return s.Diff(ctx, points[0], "")
+	}
+	id, err := strconv.ParseUint(number, 10, 53)
+	if err != nil {
+		return api.RingDiff{}, usage("%q is neither a version such as 7 or 1-7 nor a change such as c12", points[0])
+	}
+	return s.DiffChange(ctx, api.ChangeID(id))
 }
 
 func diffNodes(nodes []api.NodeDiff) table {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,9 @@ import (
 
 // historyRows is how many rows a page of history has unless --limit says otherwise.
 const historyRows = 20
+
+// tookUnit is what the time a change took is rounded to.
+const tookUnit = 10 * time.Millisecond
 
 type historyFlags struct {
 	versions bool
@@ -23,7 +27,9 @@ func historyCommand(o *operator) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "history",
 		Short: "List what changed the ring, newest first",
-		Args:  cobra.NoArgs,
+		Long: `List the changes of the ring, newest first: when, how long it took until the ring was so, what, who
+asked, which versions it made, how many slots moved. With -o json the rows are as the API writes them.`,
+		Args: cobra.NoArgs,
 		RunE: o.with(func(s *session, _ []string) error {
 			if flags.limit < 1 {
 				return usage("--limit is at least 1, not %d", flags.limit)
@@ -49,12 +55,20 @@ func listChanges(s *session, flags historyFlags) error {
 		defer s.say("older: stead ring history --before %d", list.Next)
 	}
 	return s.print(list, func(t *table) {
-		t.header = []string{"CHANGE", "TIME", "CAUSE", "ACTOR", "VERSIONS", "STATUS", "MOVED", "REMARK"}
+		t.header = []string{"CHANGE", "TIME", "TOOK", "CAUSE", "ACTOR", "VERSIONS", "STATUS", "MOVED", "REMARK"}
 		for _, change := range list.Changes {
-			t.add(change.ID, moment(change.Time), change.Cause, change.Actor, span(change.First, change.Last),
+			t.add(change.ID, moment(change.Time), took(change), change.Cause, change.Actor, span(change.First, change.Last),
 				change.Status, moved(change.Progress), remark(change))
 		}
 	})
+}
+
+// took is how long a change went on, from its recording to its end.
+func took(change api.Change) string {
+	if change.Finished == nil {
+		return ""
+	}
+	return change.Finished.Sub(change.Time).Round(tookUnit).String()
 }
 
 // span names the versions a change made: "1-4", or "1-4 to 1-9".

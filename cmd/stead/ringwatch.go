@@ -3,21 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
 )
+
+// causesMax is of how many versions in one line the newest causes are said.
+const causesMax = 4
 
 func watchCommand(o *operator) *cobra.Command {
 	var count int
 	command := &cobra.Command{
 		Use:   "watch",
-		Short: "Print a line for every new version of the ring",
-		Long: `Print a line for the ring as it is and for every new version, until Ctrl-C. With -o json the first
-line is the full ring, each further line the delta to it.`,
+		Short: "Print what changes the ring, as it happens",
+		Long: `Print a line for the ring as it is and for every new version, until Ctrl-C: when, which version, what
+changed it and who asked, how many slots moved, who holds how many. With -o json the first line is the
+full ring, each further line the delta to it.`,
 		Args: cobra.NoArgs,
 		RunE: o.with(func(s *session, _ []string) error { return watch(s, count) }),
 	}
@@ -59,13 +65,46 @@ func (s *session) printVersion(previous, view *ring.View) error {
 		}
 		return writeJSON(s.stdout(), ring.Between(previous.Table, view.Table).Wire(settings))
 	}
-	moved := "-"
+	why, moved := "now", "-"
 	if previous != nil {
+		why = s.causes(previous.Table.Version, view.Table.Version)
 		moved = plural(ring.Diff(previous.Table, view.Table).Moved, "slot") + " moved"
 	}
-	_, err := fmt.Fprintf(s.stdout(), "%s  ring %s  %s  %s\n",
-		time.Now().UTC().Format("15:04:05.000"), view.Table.Version, moved, shares(view.Table))
+	_, err := fmt.Fprintf(s.stdout(), "%s  ring %s  %s  %s  %s\n",
+		time.Now().UTC().Format("15:04:05.000"), view.Table.Version, why, moved, shares(view.Table))
 	return err
+}
+
+// causes says what led from one version to another, and who asked for it: "drain n2 by ann@desk".
+func (s *session) causes(from, to api.Version) string {
+	if from.Generation != to.Generation || to.Number <= from.Number {
+		return "restored"
+	}
+	span := int(min(to.Number-from.Number, causesMax))
+	versions, err := s.Versions(s.command.Context(), to.Number+1, span)
+	if err != nil {
+		return "-" // the ring is worth showing without its history
+	}
+	var causes []string
+	for _, version := range slices.Backward(versions.Versions) {
+		cause := version.Cause
+		if version.Change > 0 {
+			cause = s.causeBy(cause, version.Change)
+		}
+		if !slices.Contains(causes, cause) {
+			causes = append(causes, cause)
+		}
+	}
+	return strings.Join(causes, ", ")
+}
+
+// causeBy adds who asked for a change, if the change is kept.
+func (s *session) causeBy(cause string, id api.ChangeID) string {
+	change, err := s.Change(s.command.Context(), id)
+	if err != nil {
+		return cause
+	}
+	return fmt.Sprintf("%s by %s", cause, change.Actor)
 }
 
 // shares lists each node with its slots, and its status where that is not up.

@@ -22,7 +22,8 @@ holds the state of that key.
 Start with "stead dev": a control plane, proxies and nodes on this machine.
 
 Every flag --foo-bar can also be given as STEAD_FOO_BAR in the environment; the flag wins.
-Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.`
+Data goes to stdout, messages to stderr. Exit codes: 0 done, 1 refused or failed, 2 wrong usage
+(ring plan: 0 nothing to change, 1 changes, 2 failed).`
 
 // run executes one command line and returns the exit code. SIGINT and SIGTERM end the command's
 // context; a second one ends the process.
@@ -70,12 +71,12 @@ func rootCommand() (root *cobra.Command, started *bool) {
 		root.AddCommand(command)
 	}
 	for _, command := range []*cobra.Command{
-		nodesCommand(), ringCommand(), clusterCommand(), proxiesCommand(), explainCommand(),
-		snapshotCommand(),
+		nodesCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
+		snapshotCommand(), simulateCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)
 	}
-	root.AddCommand(versionCommand())
+	root.AddCommand(pkiCommand(), versionCommand())
 	return root, started
 }

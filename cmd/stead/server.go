@@ -28,6 +28,8 @@ type serverFlags struct {
 	logLevel    string
 	logFormat   string
 	insecure    bool
+	tls         tlsFlags
+	tokenFile   string
 	stopTimeout time.Duration
 }
 
@@ -36,6 +38,7 @@ func (f *serverFlags) add(command *cobra.Command) {
 	addLogFlags(command, &f.logLevel, &f.logFormat)
 	flags.BoolVar(&f.insecure, "insecure", false,
 		"listen beyond loopback without TLS: whoever reaches the port can take the cluster")
+	f.tls.add(flags)
 	flags.DurationVar(&f.stopTimeout, "stop-timeout", stopTimeoutDefault, "how long stopping may take")
 }
 
@@ -46,7 +49,18 @@ func addLogFlags(command *cobra.Command, level, format *string) {
 	completeWords(command, "log-format", logText, logJSON)
 }
 
-func (f *serverFlags) security() transport.Security { return transport.Security{Insecure: f.insecure} }
+// addTokenFlag gives a process a token to show; members have a file of all tokens instead.
+func (f *serverFlags) addTokenFlag(command *cobra.Command) {
+	command.Flags().StringVar(&f.tokenFile, "token-file", "", "`file` of the token to show to the control plane")
+}
+
+func (f *serverFlags) security(logger *slog.Logger) (transport.Security, error) {
+	loaded, err := f.tls.load(logger, false)
+	if err == nil && loaded != nil && f.insecure {
+		err = usage("--insecure means without TLS; leave it, or the --tls flags, out")
+	}
+	return transport.Security{Insecure: f.insecure, TLS: loaded}, err
+}
 
 func (f *serverFlags) logger(command *cobra.Command) (*slog.Logger, error) {
 	return newLogger(command.ErrOrStderr(), f.logLevel, f.logFormat)

@@ -8,18 +8,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	boltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
-// monotonicStore tells Raft that log indexes never have gaps, so that a follower installing a
-// snapshot drops its old log instead of looping on it (hashicorp/raft issue 697).
-type monotonicStore struct{ *boltdb.BoltStore }
-
-// IsMonotonic implements raft.MonotonicLogStore.
-func (monotonicStore) IsMonotonic() bool { return true }
-
 // machineAdapter shows a Machine to Raft.
-type machineAdapter struct{ machine Machine }
+type machineAdapter struct {
+	machine    Machine
+	configured func(index uint64, servers raft.Configuration) // hears of committed configurations
+}
 
 func (a *machineAdapter) Apply(log *raft.Log) any { return a.machine.Apply(log.Index, log.Data) }
 
@@ -30,6 +25,11 @@ func (a *machineAdapter) Snapshot() (raft.FSMSnapshot, error) {
 func (a *machineAdapter) Restore(source io.ReadCloser) error {
 	defer source.Close()
 	return a.machine.Restore(source)
+}
+
+// StoreConfiguration implements raft.ConfigurationStore.
+func (a *machineAdapter) StoreConfiguration(index uint64, servers raft.Configuration) {
+	a.configured(index, servers)
 }
 
 type snapshotWriter func(io.Writer) error

@@ -39,6 +39,7 @@ const (
 	transportPool    = 3
 	enqueueTimeout   = 2 * time.Second
 	transferTimeout  = 2 * time.Second
+	shutdownTimeout  = 5 * time.Second
 	snapshotsKept    = 2
 	dbLockTimeout    = time.Second
 )
@@ -67,11 +68,17 @@ type Config struct {
 	ID       api.MemberID
 	DataDir  string       // raft.db and snapshots/
 	Listener net.Listener // for other members; owned and closed by the replica
-	// Dial connects to an address; Resolve finds a member's present one.
-	Dial    func(ctx context.Context, address string) (net.Conn, error)
+	// Dial connects to a member at an address; Resolve finds its present one.
+	Dial    func(ctx context.Context, id api.MemberID, address string) (net.Conn, error)
 	Resolve func(api.MemberID) (address string, err error)
 	Machine Machine
-	Logger  *slog.Logger
+	// SnapshotInterval is how often the log is looked at; past SnapshotThreshold entries since the last
+	// snapshot a new one is made, and all but TrailingLogs entries are dropped. A member further behind
+	// than those gets the snapshot.
+	SnapshotInterval  time.Duration
+	SnapshotThreshold uint64
+	TrailingLogs      uint64
+	Logger            *slog.Logger
 }
 
 // Replica is one member's Raft.
@@ -84,6 +91,8 @@ type Replica struct {
 	logger    *raftLogger
 	logs      raft.LogStore
 	snapshots raft.SnapshotStore
+	// configuration is the last one known to be committed.
+	configuration atomic.Pointer[Configuration]
 	// barrierTerm is the last term in which this member led and had applied all earlier ones' entries.
 	barrierTerm atomic.Uint64
 
@@ -150,11 +159,13 @@ func Open(config Config, founders []api.MemberID) (_ *Replica, err error) {
 		Timeout:                 transportTimeout,
 		MsgpackUseNewTimeFormat: true,
 	})
+	logs := &logStore{BoltStore: store}
 	replica := &Replica{
-		id: config.ID, logger: logger, store: store, transport: transport, snapshots: snapshots,
-		logs: monotonicStore{store},
-		conf: raftConfig(config.ID, logger),
+		id: config.ID, logger: logger, store: store, transport: transport,
+		logs: logs,
+		conf: raftConfig(config, logger),
 	}
+	replica.snapshots = &snapshotStore{snapshots, logs.align, replica.noteConfiguration}
 	if err := replica.start(config.Machine, founders); err != nil {
 		_ = transport.Close()
 		_ = store.Close()
@@ -177,13 +188,16 @@ func openStore(dataDir string) (*boltdb.BoltStore, error) {
 	return store, nil
 }
 
-func raftConfig(id api.MemberID, logger *raftLogger) *raft.Config {
+func raftConfig(config Config, logger *raftLogger) *raft.Config {
 	conf := raft.DefaultConfig()
-	conf.LocalID = raft.ServerID(id)
+	conf.LocalID = raft.ServerID(config.ID)
 	conf.HeartbeatTimeout = heartbeatTimeout
 	conf.ElectionTimeout = electionTimeout
 	conf.LeaderLeaseTimeout = leaderLeaseTimeout
 	conf.CommitTimeout = commitTimeout
+	conf.SnapshotInterval = config.SnapshotInterval
+	conf.SnapshotThreshold = config.SnapshotThreshold
+	conf.TrailingLogs = config.TrailingLogs
 	conf.NoLegacyTelemetry = true
 	conf.Logger = logger
 	return conf
@@ -197,7 +211,7 @@ func (r *Replica) start(machine Machine, founders []api.MemberID) error {
 		}
 	}
 	var err error
-	r.raft, err = raft.NewRaft(r.conf, &machineAdapter{machine}, r.logs, r.store, r.snapshots, r.transport)
+	r.raft, err = raft.NewRaft(r.conf, &machineAdapter{machine, r.noteConfiguration}, r.logs, r.store, r.snapshots, r.transport)
 	if err != nil {
 		return fmt.Errorf("cannot start Raft: %w", err)
 	}
@@ -307,25 +321,6 @@ func (r *Replica) Term() uint64 { return r.raft.CurrentTerm() }
 // AppliedIndex is the index of the last entry handed to the machine.
 func (r *Replica) AppliedIndex() uint64 { return r.raft.AppliedIndex() }
 
-// Server is a member as Raft's configuration lists it.
-type Server struct {
-	ID    api.MemberID
-	Voter bool
-}
-
-// Servers lists the members of the latest configuration.
-func (r *Replica) Servers() ([]Server, error) {
-	future := r.raft.GetConfiguration()
-	if err := future.Error(); err != nil {
-		return nil, translate(err)
-	}
-	var servers []Server
-	for _, server := range future.Configuration().Servers {
-		servers = append(servers, Server{ID: api.MemberID(server.ID), Voter: server.Suffrage == raft.Voter})
-	}
-	return servers, nil
-}
-
 // TransferLeadership hands leadership to a member, or to the best follower if to is empty.
 func (r *Replica) TransferLeadership(to api.MemberID) error {
 	if !r.IsLeader() {
@@ -357,7 +352,20 @@ func (r *Replica) Close() error {
 			_ = r.TransferLeadership("") // best effort: an election does it otherwise
 		}
 		r.logger.sink.stopping.Store(true)
-		r.closeErr = errors.Join(r.raft.Shutdown().Error(), r.transport.Close(), r.store.Close())
+		r.closeErr = errors.Join(r.shutDown(), r.transport.Close(), r.store.Close())
 	})
 	return r.closeErr
+}
+
+// shutDown ends Raft's goroutines. One of them can be stuck for good: raft 1.8.0 leaves a replication that
+// pipelines entries to a member of a higher term waiting for answers that nobody reads any more.
+func (r *Replica) shutDown() error {
+	done := make(chan error, 1)
+	go func() { done <- r.raft.Shutdown().Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(shutdownTimeout):
+		return errors.New("raft did not end in time; what it had acknowledged is on the disk")
+	}
 }

@@ -109,10 +109,11 @@ func (g *group) open(id api.MemberID, address string, founders ...api.MemberID) 
 	}
 	m.Replica, err = Open(Config{
 		ID: id, DataDir: filepath.Join(g.dir, string(id)), Listener: listener,
-		Dial: func(ctx context.Context, address string) (net.Conn, error) {
+		Dial: func(ctx context.Context, _ api.MemberID, address string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		},
 		Resolve: g.resolve, Machine: m.journal, Logger: slog.New(slog.DiscardHandler),
+		SnapshotInterval: time.Hour, SnapshotThreshold: 8192, TrailingLogs: 10240,
 	}, founders)
 	if err != nil {
 		g.t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	boltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"github.com/stead-io/stead/api"
 )
@@ -36,7 +37,7 @@ type Log struct {
 // recovery is a member's folder opened without a running Raft.
 type recovery struct {
 	conf      *raft.Config
-	logs      monotonicStore
+	logs      *boltdb.BoltStore
 	snapshots raft.SnapshotStore
 	transport raft.Transport
 }
@@ -53,7 +54,9 @@ func openRecovery(id api.MemberID, dataDir string, logger *slog.Logger) (*recove
 		return nil, fmt.Errorf("cannot open snapshots in %s: %w", dataDir, err)
 	}
 	_, transport := raft.NewInmemTransport(raft.ServerAddress(id))
-	return &recovery{raftConfig(id, adapted), monotonicStore{store}, snapshots, transport}, nil
+	conf := raft.DefaultConfig()
+	conf.LocalID, conf.Logger = raft.ServerID(id), adapted
+	return &recovery{conf, store, snapshots, transport}, nil
 }
 
 func (o *recovery) close() error { return o.logs.Close() }
@@ -115,7 +118,8 @@ func Recover(id api.MemberID, dataDir string, machine Machine, logger *slog.Logg
 		return err
 	}
 	defer func() { err = errors.Join(err, folder.close()) }()
-	err = raft.RecoverCluster(folder.conf, &machineAdapter{machine}, folder.logs, folder.logs, folder.snapshots,
+	adapter := &machineAdapter{machine, func(uint64, raft.Configuration) {}}
+	err = raft.RecoverCluster(folder.conf, adapter, folder.logs, folder.logs, folder.snapshots,
 		folder.transport, founding([]api.MemberID{id}))
 	if err != nil {
 		return fmt.Errorf("cannot recover: %w", err)

@@ -40,7 +40,7 @@ func (resolve resolver) ServerAddr(id raft.ServerID) (raft.ServerAddress, error)
 type streamLayer struct {
 	net.Listener
 	self api.MemberID
-	dial func(context.Context, string) (net.Conn, error)
+	dial func(context.Context, api.MemberID, string) (net.Conn, error)
 
 	mu       sync.Mutex
 	closed   bool
@@ -62,7 +62,7 @@ func (s *streamLayer) Dial(target raft.ServerAddress, timeout time.Duration) (ne
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, err := s.dial(ctx, address)
+	conn, err := s.dial(ctx, api.MemberID(id), address)
 	if err != nil {
 		return nil, err
 	}
@@ -135,12 +135,12 @@ func (c *greetedConn) Close() error {
 }
 
 func (c *greetedConn) checkGreeting() error {
-	_ = c.SetReadDeadline(time.Now().Add(greetingTimeout))
+	_ = c.SetDeadline(time.Now().Add(greetingTimeout)) // with TLS, its handshake falls in here too
 	line, err := c.reader.ReadSlice('\n')
 	if err != nil {
 		return fmt.Errorf("cannot read the greeting of %s: %w", c.RemoteAddr(), err)
 	}
-	_ = c.SetReadDeadline(time.Time{})
+	_ = c.SetDeadline(time.Time{})
 	if want := greeting + string(c.self) + "\n"; string(line) != want {
 		return fmt.Errorf("%s greeted %q, this is member %s", c.RemoteAddr(), api.Clip(string(line)), c.self)
 	}

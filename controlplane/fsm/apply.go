@@ -46,10 +46,10 @@ func Apply(before *State, index uint64, entry []byte) (*State, Result, error) {
 		d = newDraft(before, index, header)
 		return d.finish(), Result{Problem: problem, Version: before.Version()}, nil
 	}
-	after := d.finish()
-	d.result.Version = after.Version()
+	d.number()
+	d.result.Version = d.state.Version()
 	d.remember()
-	return after, d.result, nil
+	return d.finish(), d.result, nil
 }
 
 // levelSet is the level that a command puts in force, 0 if it leaves it.
@@ -65,8 +65,8 @@ func levelSet(command Command) int {
 }
 
 func (d *draft) run(command Command) *api.Problem {
-	if base := d.header.Base; base != 0 && base != d.state.lastID {
-		return d.state.movedOn(base)
+	if problem := d.state.CheckBase(d.header.Base); problem != nil {
+		return problem
 	}
 	if bootstrap, first := command.(Bootstrap); first {
 		return d.bootstrap(bootstrap)
@@ -99,13 +99,23 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.level(command)
 	case Report:
 		return d.report(command)
+	case Delivered:
+		return d.delivered(command)
+	case Arrange:
+		return d.arrange(command)
+	case Maintenance:
+		return d.maintenance(command)
+	case Forget:
+		return d.forget(command)
+	case Enlist:
+		return d.enlistMember(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}
 }
 
 // draft is a state under construction. It copies what it writes and notes how the ring's entries were,
-// so that finish can record the step back.
+// so that number can record the step back.
 type draft struct {
 	before *State
 	state  State
@@ -113,7 +123,8 @@ type draft struct {
 	result Result
 
 	cause       string
-	made        []*Change // by this command
+	made        []*Change        // by this command
+	leaving     []ring.NodeIndex // nodes that the end of this command removes
 	ownNodes    bool
 	ownChunks   [chunkCount]bool
 	ownChanges  bool
@@ -132,14 +143,17 @@ func newDraft(before *State, index uint64, header Header) *draft {
 	return d
 }
 
-// movedOn refuses a command that was made before the newest change.
-func (s *State) movedOn(base api.ChangeID) *api.Problem {
+// CheckBase refuses what was asked in sight of another change than the newest; 0: of any.
+func (s *State) CheckBase(base api.ChangeID) *api.Problem {
+	if base == 0 || base == s.lastID {
+		return nil
+	}
 	detail := "there was none"
 	if newest, problem := s.Change(s.lastID); problem == nil {
 		detail = newest.cause() + " by " + newest.Actor
 	}
 	return api.NewProblem(api.CodePrecondition, "the newest change is %d (%s), not %d", s.lastID, detail, base).
-		InField("If-Match").WithNext("look at what changed: stead ring diff c%d", base)
+		InField("If-Match").WithNext("look at what changed: stead ring diff c%d c%d", base, s.lastID)
 }
 
 // setNode puts a node (nil: none) at an index.
@@ -203,9 +217,7 @@ func (d *draft) addChange(kind string, node api.NodeID, status api.ChangeStatus)
 		change.Finished = d.header.Time
 	}
 	d.state.changes = append(d.state.changes, change)
-	if over := len(d.state.changes) - changesKept; over > 0 {
-		d.state.changes = d.state.changes[over:]
-	}
+	d.state.trimChanges()
 	d.made = append(d.made, change)
 	d.cause = change.cause()
 	d.result.Change = change.ID
@@ -240,6 +252,12 @@ func (d *draft) ownChangeList() {
 
 // editChange replaces a recorded change by an edited copy.
 func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
+	for _, made := range d.made {
+		if made.ID == id {
+			edit(made)
+			return
+		}
+	}
 	if _, problem := d.state.Change(id); problem != nil {
 		return // no longer kept
 	}
@@ -251,8 +269,8 @@ func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
 	d.state.changes[place] = &edited
 }
 
-// finish numbers the version, if the ring was touched, and dates the changes with it.
-func (d *draft) finish() *State {
+// number gives the ring its next version, if it was touched, and dates the changes with it.
+func (d *draft) number() {
 	undo := d.undo()
 	if len(undo.Nodes)+len(undo.Slots) > 0 || d.oldSettings != nil {
 		d.state.Number++
@@ -261,7 +279,13 @@ func (d *draft) finish() *State {
 	for _, change := range d.made {
 		change.First, change.Last = d.state.Version(), d.state.Version()
 	}
-	return &d.state
+}
+
+// finish hands the state out as a copy of its own. A pointer into the draft would hold on to the state
+// before, and that to the one before it, back to the first.
+func (d *draft) finish() *State {
+	after := d.state
+	return &after
 }
 
 // undo lists the ring entries that differ from before, as they were.

@@ -27,20 +27,6 @@ func (d *draft) bootstrap(command Bootstrap) *api.Problem {
 	return nil
 }
 
-// member records who took part. A name belongs to the data folder it was first used with.
-func (d *draft) member(command Member) *api.Problem {
-	for _, known := range d.state.Members {
-		if known.ID == command.ID {
-			return nil
-		}
-		if known.Name == command.Name {
-			return api.NewProblem(api.CodeMemberNameKnown, "member %s has another data folder", command.Name)
-		}
-	}
-	d.state.Members = append(slices.Clone(d.state.Members), command)
-	return nil
-}
-
 func (d *draft) settings(command Settings) *api.Problem {
 	next := d.state.Settings
 	if command.Keys != nil {

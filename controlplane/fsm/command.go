@@ -26,7 +26,13 @@ const (
 	TypeWant      CommandType = 10
 	TypeHold      CommandType = 11
 	TypeLevel     CommandType = 12
-	TypeReport    CommandType = 15
+
+	TypeArrange     CommandType = 13 // level 2 from here on
+	TypeMaintenance CommandType = 14
+	TypeReport      CommandType = 15
+	TypeForget      CommandType = 16
+	TypeDelivered   CommandType = 17
+	TypeEnlist      CommandType = 18
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -231,6 +237,16 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Level](body)
 	case TypeReport:
 		return decodeAs[Report](body)
+	case TypeDelivered:
+		return decodeAs[Delivered](body)
+	case TypeArrange:
+		return decodeAs[Arrange](body)
+	case TypeMaintenance:
+		return decodeAs[Maintenance](body)
+	case TypeForget:
+		return decodeAs[Forget](body)
+	case TypeEnlist:
+		return decodeAs[Enlist](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

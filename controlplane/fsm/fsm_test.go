@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
@@ -275,7 +276,11 @@ func encode(t testing.TB, state *State) []byte {
 func randomCommand(random *rand.Rand, state *State) Command {
 	n := random.IntN(8)
 	id := api.NodeID(fmt.Sprintf("n%d", n))
-	switch random.IntN(12) {
+	switch random.IntN(15) {
+	case 12:
+		return Maintenance{Node: id, For: api.Duration(random.IntN(3)) * api.Duration(10*time.Millisecond)}
+	case 13, 14:
+		return randomArrange(random, state)
 	case 0, 1, 2:
 		registration := node(string(id), 1+n+random.IntN(2)*10)
 		if n%2 == 0 {

@@ -7,10 +7,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
@@ -43,11 +45,31 @@ func goldenCommands() map[CommandType]Command {
 			Node: "n1", Session: "2-9", Version: api.Version{Generation: 1, Number: 57}, Owners: []api.NodeID{"n2"},
 			Rows: []byte{0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0},
 		},
+		TypeDelivered: Delivered{Webhook: "00112233445566778899aabbccddeeff", Index: 57},
+		TypeArrange: Arrange{
+			Base: 4, Seen: 7, Rebalance: true, Rollback: 3, Want: []byte{0, 0, 0xff, 0xff}, Settle: []api.ChangeID{6},
+			Edits: Edits{
+				Add:     []api.Registration{{ID: "n9", Address: "127.0.0.1:7509", Weight: 2, Zone: "b", Lease: api.LeaseNone}},
+				Undrain: []api.NodeID{"n4"}, Remove: []api.NodeID{"n1"}, Drain: []api.NodeID{"n3"}, Force: true,
+				Patch: []Patch{{Node: "n2", Patch: api.NodePatch{Weight: &weight}}},
+			},
+		},
+		TypeMaintenance: Maintenance{Node: "n1", For: api.Duration(15 * time.Minute)},
+		TypeForget:      Forget{ID: "c1-0011223344556677"},
+		TypeEnlist:      Enlist{Name: "c4", Replaces: "c1-0011223344556677", On: true},
 	}
 }
 
 func TestGoldenLogEntries(t *testing.T) {
-	for kind, command := range goldenCommands() {
+	commands := goldenCommands()
+	for kind := range CommandType(math.MaxUint8) {
+		command, listed := commands[kind]
+		if _, err := decodeCommand(kind, []byte("{}")); listed == errors.Is(err, ErrUnknownCommand) {
+			t.Fatalf("command %d and its golden entry do not come together", kind)
+		}
+		if !listed {
+			continue
+		}
 		header := Header{Time: 1_700_000_000_000, Origin: By("alice@host")}
 		path := filepath.Join("testdata", "log", fmt.Sprintf("%02d.entry", kind))
 		if *update {
@@ -77,11 +99,19 @@ func FuzzApply(f *testing.F) {
 			f.Add(entry)
 		}
 	}
+	h := pair(f)
+	for _, command := range []Command{
+		h.arrangement(Edits{Add: []api.Registration{node("n3", 3)}, Remove: []api.NodeID{"n1"}, Force: true}),
+		h.arrangement(Edits{Drain: []api.NodeID{"n1"}}),
+	} {
+		entry, err := Encode(Header{}, command)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(entry)
+	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		h := newHistory(t)
-		h.must(Register{node("n1", 1)})
-		h.must(Register{node("n2", 2)})
-		h.spread("n1", "n2")
+		h := pair(t)
 		restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
 		for _, state := range []*State{h.state, restored} {
 			next, _, err := Apply(state, state.Index+1, entry)

@@ -11,6 +11,7 @@ import (
 // How much history is kept. Beyond it, answers are 410 and name the oldest that is left.
 const (
 	changesKept      = 1000
+	changesKeptMost  = 100_000 // with those that the planner has yet to answer
 	historyBytesKept = 32 << 20
 	versionOverhead  = 256 // bytes a version costs beside its entries
 )
@@ -29,12 +30,16 @@ type Change struct {
 	Lossy       bool
 	LeavesState int
 	Detail      string
+	Words       string    `json:",omitempty"` // what it was, where kind and node do not say it
 	Updated     uint64    `json:",omitempty"` // log index of the last thing that happened to it
 	want        wantTable // set once it is planned
 }
 
 // cause says in words what the change was.
 func (c *Change) cause() string {
+	if c.Words != "" {
+		return c.Words
+	}
 	if c.Node == "" {
 		return c.Kind
 	}
@@ -55,6 +60,9 @@ func (c *Change) Show() api.Change {
 	}
 	return shown
 }
+
+// Planned reports whether the change led to a want.
+func (c *Change) Planned() bool { return c.want.replicas > 0 }
 
 // Want spells out the wanted replicas that the change led to, nil before it was planned.
 func (c *Change) Want() [][]api.NodeID { return c.want.ids() }
@@ -117,13 +125,29 @@ func (s *State) Change(id api.ChangeID) (*Change, *api.Problem) {
 
 // Pending lists the changes that wait for the planner.
 func (s *State) Pending() []*Change {
-	var waiting []*Change
+	if len(s.pending) == 0 {
+		return nil
+	}
+	waiting := make([]*Change, 0, len(s.pending))
 	for _, id := range s.pending {
-		if change, problem := s.Change(id); problem == nil {
-			waiting = append(waiting, change)
+		if oldest := s.OldestChange(); id >= oldest {
+			waiting = append(waiting, s.changes[id-oldest])
 		}
 	}
 	return waiting
+}
+
+// trimChanges forgets the oldest changes. From level 2 on none is forgotten that the planner has yet to
+// answer: thousands of nodes that vanish at once must not push each other out of the governor's sight.
+func (s *State) trimChanges() {
+	over := len(s.changes) - changesKept
+	if s.Level >= 2 && len(s.pending) > 0 {
+		over = max(min(over, int(s.pending[0]-min(s.pending[0], s.OldestChange()))), len(s.changes)-changesKeptMost)
+	}
+	for ; over > 0; over-- {
+		s.forgotten = max(s.forgotten, s.changes[0].Updated)
+		s.changes = s.changes[1:]
+	}
 }
 
 // HeldChanges lists the changes the governor holds back.

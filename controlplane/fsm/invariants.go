@@ -14,14 +14,17 @@ import (
 //  2. Slots: a primary is listed and a member of the in-sync set; an unassigned slot has none.
 //  3. Wants: listed or since removed, distinct, without gaps.
 //  4. Changes: numbered without gaps up to the newest; pending ones are marked so.
-//  5. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
+//  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
+//  6. Members: no id and no name twice, and no name asked for twice.
+//  7. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
 //     those of the generation.
-//  6. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
 func (s *State) Check() error {
 	if s.Cluster == "" {
 		return nil // nothing can be wrong before there is anything
 	}
-	for _, check := range []func() error{s.checkNodes, s.checkSlots, s.checkRecovery, s.checkWants, s.checkChanges, s.checkVersions} {
+	for _, check := range []func() error{
+		s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions, s.checkMembers, s.checkRecovery,
+	} {
 		if err := check(); err != nil {
 			return err
 		}

@@ -43,8 +43,11 @@ func (d *draft) gone(node *Node, transition Transition) {
 	}
 	change := d.addChange(kind, node.Registration.ID, status)
 	change.Detail = transition.Reason
-	if !node.Resets() {
+	switch {
+	case !node.Resets():
 		change.Detail += "; its slots wait for it"
+	case node.Maintained(d.state.Time()):
+		change.Detail += "; its slots wait for it until its maintenance ends"
 	}
 }
 
@@ -57,19 +60,29 @@ func (d *draft) drain(command Drain) *api.Problem {
 		d.result.Note = "nothing to change"
 		return nil
 	}
-	if command.On && d.state.SlotsHeld()[known.Index] > 0 && !d.state.someoneElseTakes(known) {
-		return api.NewProblem(api.CodeLastNode, "no other node could take the slots of %s", command.Node).
-			WithNext("register another node first")
+	if problem := d.setDraining(known, command.On); problem != nil {
+		return problem
 	}
-	d.supersedeHeld(command.Node)
-	node := *known
-	node.Draining = command.On
-	d.setNode(node.Index, &node)
 	kind := "undrain"
 	if command.On {
 		kind = "drain"
 	}
 	d.addChange(kind, command.Node, api.ChangePending)
+	return nil
+}
+
+// setDraining marks a node that is to hold no slots any more, or that it may again.
+func (d *draft) setDraining(known *Node, on bool) *api.Problem {
+	id := known.Registration.ID
+	if on && d.state.SlotsHeld()[known.Index] > 0 && !d.state.someoneElseTakes(known) {
+		return api.NewProblem(api.CodeLastNode, "no other node could take the slots of %s", id).
+			WithNext("register another node first")
+	}
+	d.supersedeHeld(id)
+	d.supersedeAwaited(known)
+	node := *known
+	node.Draining = on
+	d.setNode(node.Index, &node)
 	return nil
 }
 
@@ -99,28 +112,40 @@ func (d *draft) patch(command Patch) *api.Problem {
 	if problem != nil {
 		return problem
 	}
-	node := *known
-	kind := "zone"
-	if zone := command.Patch.Zone; zone != nil {
-		node.Registration.Zone = *zone
-	}
-	if weight := command.Patch.Weight; weight != nil {
-		node.Registration.Weight = *weight
-		if *weight != known.Registration.Weight {
-			kind = "weight"
-		}
-	}
-	if problem := node.Registration.Validate(); problem != nil {
+	node, changed, problem := d.setPatch(known, command.Patch)
+	if problem != nil {
 		return problem
 	}
-	if node.Registration.Weight == known.Registration.Weight && node.Registration.Zone == known.Registration.Zone {
+	if !changed {
 		d.result.Note = "nothing to change"
 		return nil
 	}
-	d.setNode(node.Index, &node)
+	kind := "zone"
+	if node.Registration.Weight != known.Registration.Weight {
+		kind = "weight"
+	}
 	d.addChange(kind, command.Node, api.ChangePending).Detail =
 		fmt.Sprintf("weight %d, zone %q", node.Registration.Weight, node.Registration.Zone)
 	return nil
+}
+
+// setPatch gives a node another weight or zone.
+func (d *draft) setPatch(known *Node, patch api.NodePatch) (node Node, changed bool, problem *api.Problem) {
+	node = *known
+	if patch.Zone != nil {
+		node.Registration.Zone = *patch.Zone
+	}
+	if patch.Weight != nil {
+		node.Registration.Weight = *patch.Weight
+	}
+	if problem := node.Registration.Validate(); problem != nil {
+		return node, false, problem
+	}
+	changed = node.Registration.Weight != known.Registration.Weight || node.Registration.Zone != known.Registration.Zone
+	if changed {
+		d.setNode(node.Index, &node)
+	}
+	return node, changed, nil
 }
 
 // remove forgets a node. With one replica a slot that it holds is the last copy, so that needs force
@@ -133,20 +158,14 @@ func (d *draft) remove(command Remove) *api.Problem {
 	if problem != nil {
 		return problem
 	}
+	if problem := d.checkRemove(known, command.Force); problem != nil {
+		return problem
+	}
 	held := d.state.SlotsHeld()[known.Index]
-	if held > 0 && !known.Resets() && !command.Force {
-		return api.NewProblem(api.CodeLastCopy, "node %s holds the only copy of %d slots", command.Node, held).
-			WithNext("drain it first, or remove it with --force (force=lossy) and give that state up")
-	}
-	if held > 0 && !d.state.someoneElseTakes(known) && !command.Force {
-		return api.NewProblem(api.CodeLastNode, "no other node could take the slots of %s", command.Node).
-			WithNext("register another node first, or force it")
-	}
 	d.supersedeHeld(command.Node)
+	d.supersedeAwaited(known)
 	d.vacate(known)
-	d.setNode(known.Index, nil)
-	place, _ := d.before.place(command.Node)
-	d.state.byID = slices.Delete(slices.Clone(d.state.byID), place, place+1)
+	d.forgetNode(known)
 	status := api.ChangeDone
 	if held > 0 {
 		status = api.ChangePending
@@ -158,6 +177,27 @@ func (d *draft) remove(command Remove) *api.Problem {
 		change.Detail = fmt.Sprintf("%d slots were given up with it", held)
 	}
 	return nil
+}
+
+// checkRemove refuses to remove a node whose slots nobody else has, or could take.
+func (d *draft) checkRemove(known *Node, force bool) *api.Problem {
+	id, held := known.Registration.ID, d.state.SlotsHeld()[known.Index]
+	if held > 0 && !known.Resets() && !force {
+		return api.NewProblem(api.CodeLastCopy, "node %s holds the only copy of %d slots", id, held).
+			WithNext("drain it first, or remove it with --force (force=lossy) and give that state up")
+	}
+	if held > 0 && !d.state.someoneElseTakes(known) && !force {
+		return api.NewProblem(api.CodeLastNode, "no other node could take the slots of %s", id).
+			WithNext("register another node first, or force it")
+	}
+	return nil
+}
+
+// forgetNode takes a node off the list.
+func (d *draft) forgetNode(known *Node) {
+	place, _ := d.state.place(known.Registration.ID)
+	d.state.byID = slices.Delete(slices.Clone(d.state.byID), place, place+1)
+	d.setNode(known.Index, nil)
 }
 
 // vacate unassigns the slots of a node.

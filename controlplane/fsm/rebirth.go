@@ -38,7 +38,7 @@ func (s *State) Reborn(from *State, how Rebirth) *State {
 	d.header.Time = next.Clock
 	next.Level = max(next.Level, how.Level)
 	if how.Members != nil {
-		next.Members = how.Members
+		next.Members, next.Enlisted = how.Members, nil
 	}
 	next.Cluster, next.Settings = from.Cluster, from.Settings
 	next.Generation = max(s.Generation, from.Generation) + 1

@@ -57,20 +57,29 @@ func (d *draft) checkFits(asked api.Registration) *api.Problem {
 }
 
 func (d *draft) list(asked api.Registration) *api.Problem {
+	node, problem := d.enlist(asked)
+	if problem != nil {
+		return problem
+	}
+	d.addChange("register", asked.ID, api.ChangePending)
+	d.result.Node, d.result.Created = node, true
+	return nil
+}
+
+// enlist puts a new node on the list.
+func (d *draft) enlist(asked api.Registration) (*Node, *api.Problem) {
 	index, free := d.freeIndex()
 	if !free {
-		return api.NewProblem(api.CodeOverloaded, "the ring lists its most nodes, %d", ring.NoNode)
+		return nil, api.NewProblem(api.CodeOverloaded, "the ring lists its most nodes, %d", ring.NoNode)
 	}
 	node := &Node{
 		Index: index, Registration: asked, Session: d.newSession(),
 		Status: api.NodeUp, Since: d.header.Time, Registered: d.header.Time,
 	}
+	place, _ := d.state.place(asked.ID)
 	d.setNode(index, node)
-	place, _ := d.before.place(asked.ID)
 	d.state.byID = slices.Insert(slices.Clone(d.state.byID), place, uint16(index))
-	d.addChange("register", asked.ID, api.ChangePending)
-	d.result.Node, d.result.Created = node, true
-	return nil
+	return node, nil
 }
 
 func (d *draft) freeIndex() (ring.NodeIndex, bool) {
@@ -187,6 +196,7 @@ func (d *draft) replaceStore(node *Node, loses bool) {
 // returned records that a node came back: one that resets takes part in the ring again.
 func (d *draft) returned(node *Node) {
 	d.supersedeHeld(node.Registration.ID)
+	d.supersedeAwaited(node)
 	if node.Resets() || node.Draining {
 		d.addChange("return", node.Registration.ID, api.ChangePending)
 		return

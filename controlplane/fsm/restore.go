@@ -13,8 +13,9 @@ import (
 func (doc *snapshotDocument) state() (*State, error) {
 	state := &State{
 		Cluster: doc.Cluster, Generation: doc.Generation, Number: doc.Number, Index: doc.Index,
-		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members,
+		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members, Enlisted: doc.Enlisted,
 		lastID: doc.LastChange, pending: doc.Pending,
+		forgotten: doc.Forgotten, deliveries: doc.Deliveries,
 	}
 	for _, result := range doc.Results {
 		if result == nil {

@@ -26,18 +26,20 @@ type keyedResult struct {
 	Note    string       `json:"note,omitempty"`
 }
 
-// earlier finds what the same request answered when it came before; nil: it did not.
-func (d *draft) earlier() (*Result, *api.Problem) {
-	key := d.header.Key
+func (d *draft) earlier() (*Result, *api.Problem) { return d.state.Earlier(d.header.Origin) }
+
+// Earlier finds what the same request answered when it came before; nil: it did not, or has no key.
+func (s *State) Earlier(origin Origin) (*Result, *api.Problem) {
+	key := origin.Key
 	if key == "" {
 		return nil, nil
 	}
-	known := slices.IndexFunc(d.state.results.items, func(r *keyedResult) bool { return r.Key == key })
+	known := slices.IndexFunc(s.results.items, func(r *keyedResult) bool { return r.Key == key })
 	if known < 0 {
 		return nil, nil
 	}
-	result := d.state.results.items[known]
-	if result.Request != d.header.Request {
+	result := s.results.items[known]
+	if result.Request != origin.Request {
 		return nil, api.NewProblem(api.CodeKeyReused, "the key came with another request at %s",
 			time.UnixMilli(result.Time).UTC().Format(time.RFC3339)).InField(api.HeaderIdempotencyKey)
 	}

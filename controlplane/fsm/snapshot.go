@@ -36,6 +36,7 @@ type snapshotDocument struct {
 	Clock      int64             `json:"clock"`
 	Settings   api.Settings      `json:"settings"`
 	Members    []Member          `json:"members"`
+	Enlisted   []Enlisted        `json:"enlisted,omitempty"`
 	NodeSpan   int               `json:"node_span"` // length of the index space, free ones included
 	Nodes      []*Node           `json:"nodes"`
 	Slots      []Slot            `json:"slots"`
@@ -46,6 +47,8 @@ type snapshotDocument struct {
 	Changes    []changeDocument  `json:"changes"`
 	Versions   []versionDocument `json:"versions"`
 	Results    []*keyedResult    `json:"results,omitempty"`
+	Forgotten  uint64            `json:"forgotten,omitempty"`
+	Deliveries []Delivery        `json:"deliveries,omitempty"`
 }
 
 // wantDocument names the chunks of a want table by their place in Chunks.
@@ -86,9 +89,9 @@ func (s *State) Encode(w io.Writer) error {
 func (s *State) document() *snapshotDocument {
 	doc := &snapshotDocument{
 		Cluster: s.Cluster, Generation: s.Generation, Number: s.Number, Index: s.Index,
-		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members,
+		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members, Enlisted: s.Enlisted,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
-		Results: s.results.items,
+		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries,
 	}
 	for i := range s.slots.count() {
 		doc.Slots = append(doc.Slots, s.slots.at(ring.Slot(i)))

@@ -20,15 +20,20 @@ type State struct {
 	Clock      int64 // milliseconds; the highest command time seen
 	Settings   api.Settings
 	Members    []Member
+	Enlisted   []Enlisted // members asked for, oldest first
 
 	nodes []*Node  // by ring.NodeIndex; nil is free
 	byID  []uint16 // indexes of listed nodes, by id
 	slots slotTable
 	want  wantTable
 
-	changes  []*Change // ascending, without gaps
-	lastID   api.ChangeID
-	pending  []api.ChangeID // recorded, not planned yet
+	changes []*Change // ascending, without gaps
+	lastID  api.ChangeID
+	pending []api.ChangeID // recorded, not planned yet
+	// forgotten is the last log entry at which something happened to a change that is no longer kept.
+	forgotten  uint64
+	deliveries []Delivery // of webhooks
+
 	versions tail[*versionRecord]
 	results  tail[*keyedResult] // of commands with an idempotency key, oldest first
 	history  int                // bytes that versions hold on to
@@ -50,6 +55,8 @@ type Node struct {
 	Held bool
 	// Awaited: it has not said yet what it last acted on before the state was restored.
 	Awaited bool `json:",omitempty"`
+	// Maintenance is until when its absence is expected, by the state's clock in milliseconds; 0: never was.
+	Maintenance int64 `json:",omitempty"`
 }
 
 // New is the state before the first command.

@@ -21,6 +21,12 @@ func (t tail[T]) push(item T) tail[T] {
 	return t
 }
 
+// detached is the tail for a state that may not come to be: what is pushed onto it stays its own.
+func (t tail[T]) detached() tail[T] {
+	t.newest = nil
+	return t
+}
+
 // drop forgets the first n items.
 func (t tail[T]) drop(n int) tail[T] {
 	t.items = t.items[n:]

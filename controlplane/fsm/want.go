@@ -32,7 +32,7 @@ func (d *draft) checkRows(rows []ring.NodeIndex) *api.Problem {
 		if index == ring.NoNode {
 			continue
 		}
-		if d.state.NodeAt(index) == nil {
+		if d.state.NodeAt(index) == nil || d.leaves(index) {
 			return api.NewProblem(api.CodeInvalid, "slot %d wants index %d, where no node is listed", i/replicas, index).InField("want")
 		}
 		for j := i - i%replicas; j < i; j++ {
@@ -73,7 +73,7 @@ func (d *draft) flip(rows []ring.NodeIndex) moves {
 		count.total++
 		if holder := d.state.NodeAt(slot.Primary); holder != nil {
 			count.leavesState++
-			count.lossy = count.lossy || holder.Status == api.NodeDown
+			count.lossy = count.lossy || holder.Status == api.NodeDown || d.leaves(slot.Primary)
 		}
 		next := Slot{Epoch: slot.Epoch + 1, Primary: wanted, Kind: KindFlip, Known: slot.Known}
 		if taker := d.state.NodeAt(wanted); taker != nil {
@@ -117,13 +117,13 @@ func joinDetail(detail, more string) string {
 }
 
 func without(pending, settled []api.ChangeID) []api.ChangeID {
+	gone := make(map[api.ChangeID]bool, len(settled))
+	for _, id := range settled {
+		gone[id] = true
+	}
 	var left []api.ChangeID
 	for _, id := range pending {
-		kept := true
-		for _, gone := range settled {
-			kept = kept && id != gone
-		}
-		if kept {
+		if !gone[id] {
 			left = append(left, id)
 		}
 	}

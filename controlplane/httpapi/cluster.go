@@ -7,6 +7,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
@@ -38,12 +39,25 @@ func (s *Server) showCluster(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	cluster.Recovering = state.Recovering()
-	cluster.Alarms = append(recoveryAlarms(state), s.control.Alarms()...)
+	cluster.Alarms = append(alarms(state), s.control.Alarms(time.Now())...)
+	return writeJSON(w, http.StatusOK, cluster)
+}
+
+// alarms say in words what waits for a person. Nodes that are held outlast their changes in history.
+func alarms(state *fsm.State) []string {
+	list := recoveryAlarms(state)
+	listed := make(map[api.NodeID]bool)
 	for _, change := range state.HeldChanges() {
-		cluster.Alarms = append(cluster.Alarms, fmt.Sprintf(
+		listed[change.Node] = true
+		list = append(list, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))
 	}
-	return writeJSON(w, http.StatusOK, cluster)
+	for _, node := range state.Nodes() {
+		if id := node.Registration.ID; node.Held && !node.Draining && !listed[id] {
+			list = append(list, fmt.Sprintf("node %s is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", id, id))
+		}
+	}
+	return list
 }
 
 // setCluster answers PATCH /v1/cluster.
@@ -166,6 +180,9 @@ func (s *Server) listProxies(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) exchangePeers(w http.ResponseWriter, r *http.Request) error {
 	var message api.Peers
 	if problem := decodeLenient(r, &message); problem != nil {
+		return problem
+	}
+	if problem := speaksFor(r, transport.RoleMember, message.Self.Name); problem != nil {
 		return problem
 	}
 	answer, err := s.control.ExchangePeers(message, time.Now())

@@ -16,6 +16,11 @@ type Control interface {
 
 	// Propose replicates a command. On a member that does not lead it fails with no_leader.
 	Propose(ctx context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error)
+	// ProposeAlone replicates the command that plan makes of the present state, with nothing proposed in
+	// between; nil proposes nothing.
+	ProposeAlone(ctx context.Context, origin fsm.Origin, plan func(*fsm.State) (fsm.Command, error)) (fsm.Result, error)
+	// Settleable lists the pending changes that a plan made of a state now would answer.
+	Settleable(state *fsm.State, now time.Time) []api.ChangeID
 	// Linearize waits until State holds all that was committed before the call; leader only.
 	Linearize(ctx context.Context) error
 
@@ -46,11 +51,16 @@ type Control interface {
 
 	// Restore replaces the state of the whole cluster; leader only.
 	Restore(ctx context.Context, actor string, from *fsm.State, force bool) (api.Changed, error)
-	// Alarms are conditions of this member that want a person; Snapshots is how saving them goes.
-	Alarms() []string
+	// Snapshots is how saving them goes on this member.
 	Snapshots() api.SnapshotSchedule
 
 	Members() []api.Member
+	// Alarms are conditions this member knows of that want a person.
+	Alarms(now time.Time) []string
+	// MemberList lists those that are asked for and those that wait, too. AddMember and RemoveMember: leader only.
+	MemberList() api.MemberList
+	AddMember(ctx context.Context, origin fsm.Origin, ask api.MemberAdd) (api.Member, error)
+	RemoveMember(ctx context.Context, origin fsm.Origin, who string) error
 	Term() uint64
 	Transfer(to string) error
 	// ExchangePeers merges what another member tells and answers with what is known here.

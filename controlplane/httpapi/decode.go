@@ -109,19 +109,3 @@ func page(r *http.Request) (before uint64, limit int, problem *api.Problem) {
 	}
 	return before, limit, nil
 }
-
-// actor is who asks, as history will name it.
-func actor(r *http.Request) string {
-	name := r.Header.Get(api.HeaderActor)
-	if name == "" {
-		return "anonymous"
-	}
-	return api.Clip(strings.Map(printable, name))
-}
-
-func printable(c rune) rune {
-	if c < ' ' || c > '~' {
-		return '?'
-	}
-	return c
-}

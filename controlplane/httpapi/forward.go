@@ -17,6 +17,8 @@ type forwarder struct {
 	control Control
 	http    *http.Client
 	patient *http.Client // for snapshots, whose time its request's context bounds
+	// identified: members know each other by certificates, and believe each other who is asking.
+	identified bool
 }
 
 // pass sends the request to the leader and relays its answer. A request is passed on once: members
@@ -50,6 +52,10 @@ func (f *forwarder) send(w http.ResponseWriter, r *http.Request, via *http.Clien
 		request.Header.Del(name)
 	}
 	request.Header.Set(api.HeaderForwarded, string(f.control.ID()))
+	if caller, known := callerOf(r); known && f.identified {
+		request.Header.Set(api.HeaderCaller, caller.String())
+		request.Header.Del("Authorization")
+	}
 	response, err := via.Do(request)
 	if err != nil {
 		return passFailed(r, err)

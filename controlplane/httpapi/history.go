@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -90,10 +91,13 @@ func (s *Server) showChange(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, shown)
 }
 
-// diffRing answers GET /v1/ring/diff?from=&to=.
+// diffRing answers GET /v1/ring/diff?from=&to=, or ?change= for what one change did.
 func (s *Server) diffRing(w http.ResponseWriter, r *http.Request) error {
 	state := s.control.State()
 	query := r.URL.Query()
+	if query.Has("change") {
+		return s.diffChange(w, state, query)
+	}
 	if query.Get("from") == "" {
 		return api.NewProblem(api.CodeInvalid, "a version such as 7 or 1-7, or a change such as c3, is needed").InField("from")
 	}
@@ -108,6 +112,35 @@ func (s *Server) diffRing(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return writeJSON(w, http.StatusOK, ring.Diff(from.Table, to.Table))
+}
+
+// diffChange compares the ring before the first version that a change made with the ring it led to.
+func (s *Server) diffChange(w http.ResponseWriter, state *fsm.State, query url.Values) error {
+	if query.Has("from") || query.Has("to") {
+		return api.NewProblem(api.CodeInvalid, "a change is compared by itself, without from and to").InField("change")
+	}
+	id, err := strconv.ParseUint(strings.TrimPrefix(query.Get("change"), "c"), 10, 53)
+	if err != nil {
+		return api.NewProblem(api.CodeInvalid, "%q is not a change such as c3", api.Clip(query.Get("change"))).InField("change")
+	}
+	change, problem := state.Change(api.ChangeID(id))
+	if problem != nil {
+		return problem
+	}
+	from := change.First
+	// A change that touched nothing when it was recorded names the version it was recorded at.
+	if made, _ := state.Versions(from.Number+1, 1); len(made) == 1 && made[0].Version == from && made[0].Change == change.ID {
+		from.Number--
+	}
+	before, problem := pastAt(state, from)
+	if problem != nil {
+		return problem
+	}
+	after, problem := pastAt(state, change.Last)
+	if problem != nil {
+		return problem
+	}
+	return writeJSON(w, http.StatusOK, ring.Diff(before.Table, after.Table))
 }
 
 func inField(problem *api.Problem, field string) *api.Problem {

@@ -18,7 +18,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(control Control) *metrics {
+func newMetrics(control Control, certificateExpires func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -42,6 +42,11 @@ func newMetrics(control Control) *metrics {
 	gauge("stead_ring_generation", "Generation of the ring.", func() float64 { return float64(control.State().Generation) })
 	gauge("stead_ring_changes_held", "Changes that the eviction governor holds.", func() float64 { return float64(len(control.State().HeldChanges())) })
 	m.registerSnapshots(control)
+	if certificateExpires != nil {
+		gauge("stead_certificate_expires_timestamp_seconds", "When this process's certificate ends to be valid.", func() float64 {
+			return float64(certificateExpires().Unix())
+		})
+	}
 	for _, status := range []api.NodeStatus{api.NodeUp, api.NodeSuspect, api.NodeDown} {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stead_nodes", Help: "Registered nodes by status.", ConstLabels: prometheus.Labels{"status": string(status)},
@@ -86,14 +91,14 @@ func asNumber(yes bool) float64 {
 }
 
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
-	longPoll := route == "/v1/ring" || route == "/v1/roster"
+	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, bound: answerBound(route)}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
 		m.requests.WithLabelValues(route, r.Method, strconv.Itoa(recorder.status)).Inc()
-		if !longPoll {
+		if !waits {
 			m.duration.WithLabelValues(route).Observe(time.Since(start).Seconds())
 		}
 	})

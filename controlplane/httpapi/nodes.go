@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
@@ -24,11 +25,14 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 	if problem := asked.Validate(); problem != nil {
 		return problem
 	}
+	if problem := speaksFor(r, transport.RoleNode, string(asked.ID)); problem != nil {
+		return problem
+	}
 	if problem := s.control.CheckNode(asked); problem != nil {
 		return problem
 	}
 	by := actor(r)
-	if r.Header.Get(api.HeaderActor) == "" {
+	if by == anonymous {
 		by = "node " + string(asked.ID)
 	}
 	result, err := s.proposeFor(w, r, by, fsm.Register{Registration: asked})
@@ -81,6 +85,10 @@ func (s *Server) show(node *fsm.Node, held map[uint16]int) api.Node {
 		Status:       node.Status, Draining: node.Draining,
 		Registered: time.UnixMilli(node.Registered).UTC(), Since: time.UnixMilli(node.Since).UTC(),
 		Slots: held[uint16(node.Index)],
+	}
+	if node.Maintained(s.control.State().Time()) {
+		until := time.UnixMilli(node.Maintenance).UTC()
+		shown.Maintenance = &until
 	}
 	if ago, load, known := s.control.LastHeard(node.Registration.ID, time.Now()); known {
 		rounded := api.Duration(ago.Round(time.Millisecond))

@@ -77,6 +77,9 @@ func withConditions(r *http.Request) (*http.Request, *api.Problem) {
 func digest(r *http.Request, body []byte) string {
 	sum := sha256.New()
 	_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n")
+	if caller, known := callerOf(r); known {
+		_, _ = io.WriteString(sum, caller.String()+"\n") // nobody is told what became of another's request
+	}
 	_, _ = sum.Write(body)
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

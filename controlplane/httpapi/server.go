@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane/access"
 )
 
 // Limits of the HTTP server.
@@ -31,12 +32,19 @@ type Config struct {
 	HTTP *http.Client
 	// Collectors are metrics of the member's other parts.
 	Collectors []prometheus.Collector
-	Logger     *slog.Logger
+	// Identified: callers have certificates, checked by the listener. Tokens are those they may show
+	// instead. With neither, everybody may do everything.
+	Identified bool
+	Tokens     *access.Tokens
+	// CertificateExpires is when this member's certificate does. Nil: it has none.
+	CertificateExpires func() time.Time
+	Logger             *slog.Logger
 }
 
 // Server answers the control API.
 type Server struct {
 	control Control
+	door    *door
 	forward *forwarder
 	fanout  *fanout
 	metrics *metrics
@@ -44,20 +52,24 @@ type Server struct {
 	http    *http.Server
 	// decoders are the places for large bodies.
 	decoders chan struct{}
+	// subscribers is a place for each reader of events.
+	subscribers subscribers
 }
 
 // New makes the server; Run must run for long-polls to be answered.
 func New(config Config) *Server {
 	s := &Server{
 		control: config.Control,
-		forward: &forwarder{control: config.Control, http: config.HTTP, patient: patient(config.HTTP)},
+		door:    &door{identified: config.Identified, tokens: config.Tokens},
+		forward: &forwarder{control: config.Control, http: config.HTTP, patient: patient(config.HTTP), identified: config.Identified},
 		fanout:  newFanout(config.Control),
-		metrics: newMetrics(config.Control),
+		metrics: newMetrics(config.Control, config.CertificateExpires),
 		logger:  config.Logger,
 
 		decoders: make(chan struct{}, decodersMax),
 	}
 	s.metrics.registry.MustRegister(config.Collectors...)
+	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{
 		Handler:           s.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -103,6 +115,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/nodes/{id}/beat", leader, s.beatNode},
 		{"POST", "/v1/nodes/{id}/drain", leader, s.drainNode},
 		{"POST", "/v1/nodes/{id}/undrain", leader, s.undrainNode},
+		{"POST", "/v1/nodes/{id}/maintenance", leader, s.maintainNode},
 
 		{"GET", "/v1/ring", here, s.pollRing},
 		{"GET", "/v1/ring/versions", readable, s.listVersions},
@@ -112,6 +125,9 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/ring/diff", readable, s.diffRing},
 		{"GET", "/v1/ring/locate", readable, s.locateKey},
 		{"POST", "/v1/ring/rebalance", leader, s.rebalanceRing},
+		{"GET", "/v1/events", here, s.streamEvents},
+		{"POST", "/v1/ring/plan", leader, s.planRing},
+		{"POST", "/v1/ring/rollback", leader, s.rollbackRing},
 
 		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
 		{"GET", "/v1/proxies", leader, s.listProxies},
@@ -119,6 +135,9 @@ func (s *Server) routes() []route {
 
 		{"GET", "/v1/cluster", readable, s.showCluster},
 		{"PATCH", "/v1/cluster", leader, s.setCluster},
+		{"GET", "/v1/members", readable, s.listMembers},
+		{"POST", "/v1/members", leader, s.addMember},
+		{"DELETE", "/v1/members/{id}", leader, s.removeMember},
 		{"POST", "/v1/leader/transfer", leader, s.transferLeader},
 		{"POST", "/v1/peers", here, s.exchangePeers},
 
@@ -143,7 +162,7 @@ func (s *Server) handler() http.Handler {
 	mux.Handle("/livez", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(livez)}))
 	mux.Handle("/readyz", methodSwitch(map[string]http.Handler{"GET": http.HandlerFunc(s.readyz)}))
 	mux.Handle("/metrics", methodSwitch(map[string]http.Handler{
-		"GET": promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}),
+		"GET": s.door.guard("/metrics", promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{})),
 	}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.NewProblem(api.CodeNotFound, "%s is not a path of the control API", api.Clip(r.URL.Path)).WriteTo(w)
@@ -198,11 +217,15 @@ func (s *Server) serve(route route) http.Handler {
 			s.logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 			problem = api.NewProblem(api.CodeInternal, "%s %s failed", r.Method, api.Clip(r.URL.Path))
 		}
-		problem.WriteTo(w)
+		writeProblem(w, problem)
 	})
 }
 
 func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) error {
+	r, problem := s.door.admit(route.path, r)
+	if problem != nil {
+		return problem
+	}
 	if problem := checkQuery(r); problem != nil {
 		return problem
 	}
@@ -219,7 +242,7 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
 		return api.NewProblem(api.CodeNoLeader, "this member knows no cluster yet: it is not founded, or its log was not caught up with")
 	}
-	r, problem := withConditions(r)
+	r, problem = withConditions(r)
 	if problem != nil {
 		return problem
 	}

@@ -68,6 +68,9 @@ func answerBound(path string) time.Duration {
 
 // patient is the client without its bound.
 func patient(client *http.Client) *http.Client {
+	if client == nil {
+		return nil // nobody to pass anything on to
+	}
 	unbounded := *client
 	unbounded.Timeout = 0
 	return &unbounded

@@ -22,6 +22,8 @@ const AliveWithin = 3 * time.Second
 const (
 	directoryName = "addresses.json"
 	peersMax      = 64
+	// strangerKept is how long a silent process is remembered that is no member.
+	strangerKept = time.Minute
 )
 
 // Directory knows where each member is now. The entry with the higher boot count wins, so the newest
@@ -30,7 +32,9 @@ type Directory struct {
 	path     string
 	describe func(*api.PeerInfo) // fills in what changes of the member itself
 
-	mu    sync.Mutex
+	saving sync.Mutex // held while writing to disk, which may take long; taken before mu
+
+	mu    sync.Mutex // never held for long: Raft waits for addresses
 	self  api.PeerInfo
 	known map[api.MemberID]*entry
 	asked bool // every address to join was asked at least once
@@ -44,10 +48,14 @@ var ErrElsewhere = errors.New("the member is still heard from at another address
 // only one of it, or restored it there. Two control planes of one cluster must not stand side by side.
 var ErrRecovered = errors.New("this cluster was recovered elsewhere, without this member")
 
+// ErrOtherCluster refuses a member of another cluster.
+var ErrOtherCluster = errors.New("the member is of another cluster")
+
 type entry struct {
 	info  api.PeerInfo
 	sees  []api.MemberID // whom it knows, as it said itself
 	heard time.Time      // zero: only from hearsay or from disk
+	since time.Time      // when the entry was made; zero: from disk
 	// appliedBefore is the log index it had applied when it spoke the time before.
 	appliedBefore uint64
 }
@@ -62,8 +70,7 @@ func OpenDirectory(dataDir string, self api.PeerInfo, describe func(*api.PeerInf
 	if raw, err := os.ReadFile(d.path); err == nil && json.Unmarshal(raw, &remembered) == nil {
 		for _, info := range remembered {
 			if info.ID != self.ID {
-				info.HasState, info.Members = false, nil // as it was; only its own word counts for that
-				d.known[info.ID] = &entry{info: info}
+				d.known[info.ID] = &entry{info: whereabouts(info)} // as it was: only its own word counts for the rest
 			}
 		}
 	}
@@ -74,15 +81,36 @@ func OpenDirectory(dataDir string, self api.PeerInfo, describe func(*api.PeerInf
 func (d *Directory) Message() api.Peers {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	self := d.self
-	d.describe(&self)
-	return api.Peers{Self: self, Known: d.infos()}
+	self := d.present()
+	return api.Peers{Self: self, Known: d.infos(func(known *entry) bool {
+		return len(self.Members) == 0 || !known.stranger(self, time.Now(), AliveWithin)
+	})}
 }
 
-func (d *Directory) infos() []api.PeerInfo {
+// present is this member as it is now.
+func (d *Directory) present() api.PeerInfo {
+	self := d.self
+	d.describe(&self)
+	return self
+}
+
+// stranger reports whether a process is no member of self's configuration and has been silent for so long.
+func (e *entry) stranger(self api.PeerInfo, now time.Time, silent time.Duration) bool {
+	return !slices.Contains(self.Members, e.info.ID) && now.Sub(e.heard) > silent && now.Sub(e.since) > silent
+}
+
+// whereabouts is what hearsay tells of a member: where it is. The rest is its own to tell.
+func whereabouts(info api.PeerInfo) api.PeerInfo {
+	info.HasState, info.Members, info.Nonvoters, info.Configured, info.Awaits, info.Applied = false, nil, nil, 0, nil, 0
+	return info
+}
+
+func (d *Directory) infos(tell func(*entry) bool) []api.PeerInfo {
 	infos := make([]api.PeerInfo, 0, len(d.known))
 	for _, known := range d.known {
-		infos = append(infos, known.info)
+		if tell(known) {
+			infos = append(infos, known.info)
+		}
 	}
 	slices.SortFunc(infos, func(a, b api.PeerInfo) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return infos
@@ -93,24 +121,37 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 	if err := validatePeer(message.Self); err != nil {
 		return err
 	}
+	changed, err := d.merge(message, now)
+	if changed {
+		d.save()
+	}
+	return err
+}
+
+// merge answers whether an address worth keeping changed.
+func (d *Directory) merge(message api.Peers, now time.Time) (changed bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	changed := false
-	if message.Self.ID == d.self.ID && message.Self.API != d.self.API {
-		return fmt.Errorf("%w: this is %s, at %s", ErrElsewhere, d.self.ID, d.self.API)
+	self := d.present()
+	if told := message.Self.Cluster; told != "" && self.Cluster != "" && told != self.Cluster {
+		return false, fmt.Errorf("%w: %s is of %s, this is %s of %s", ErrOtherCluster, message.Self.ID, told, self.ID, self.Cluster)
 	}
-	if err := d.checkGeneration(message.Self); err != nil {
-		return err
+	changed = d.forgetStrangers(self, now)
+	if message.Self.ID == d.self.ID && message.Self.API != d.self.API {
+		return changed, fmt.Errorf("%w: this is %s, at %s", ErrElsewhere, d.self.ID, d.self.API)
+	}
+	if err := checkGeneration(self, message.Self); err != nil {
+		return changed, err
 	}
 	if message.Self.ID != d.self.ID {
 		known := d.known[message.Self.ID]
 		if known != nil && known.info.API != message.Self.API && now.Sub(known.heard) <= AliveWithin {
-			return fmt.Errorf("%w: %s, at %s", ErrElsewhere, message.Self.ID, known.info.API)
+			return changed, fmt.Errorf("%w: %s, at %s", ErrElsewhere, message.Self.ID, known.info.API)
 		}
 		if known != nil {
 			known.appliedBefore = known.info.Applied
 		}
-		changed = d.learn(message.Self, true)
+		changed = d.learn(message.Self, true, now) || changed
 		if known := d.known[message.Self.ID]; known != nil {
 			known.heard = now
 			known.sees = known.sees[:0]
@@ -122,20 +163,15 @@ func (d *Directory) Merge(message api.Peers, now time.Time) error {
 	for _, info := range message.Known {
 		hearsay := info.ID != d.self.ID && info.ID != message.Self.ID && validatePeer(info) == nil
 		if known := d.known[info.ID]; hearsay && (known == nil || now.Sub(known.heard) > AliveWithin) {
-			changed = d.learn(info, false) || changed
+			changed = d.learn(info, false, now) || changed
 		}
 	}
-	if changed {
-		d.save()
-	}
-	return nil
+	return changed, nil
 }
 
 // checkGeneration finds out that the other member's cluster was this one's, and no longer is. Ids hold
 // a nonce, so a member that this one's configuration lists is of this cluster, whatever it calls it now.
-func (d *Directory) checkGeneration(other api.PeerInfo) error {
-	self := d.self
-	d.describe(&self)
+func checkGeneration(self, other api.PeerInfo) error {
 	related := slices.Contains(self.Members, other.ID) || self.Cluster != "" && self.Cluster == other.Cluster
 	if !related || other.Generation <= self.Generation || len(other.Members) == 0 || slices.Contains(other.Members, self.ID) {
 		return nil
@@ -159,36 +195,74 @@ func validatePeer(info api.PeerInfo) error {
 			return err
 		}
 	}
-	return api.ValidateAddress(strings.TrimPrefix(strings.TrimPrefix(info.API, "http://"), "https://"))
+	return api.ValidateAddress(addressOf(info.API))
+}
+
+// addressOf is the host:port of an API's URL.
+func addressOf(base string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(base, "http://"), "https://")
 }
 
 // learn keeps the newer of what is known and what is told; first reports whether the peer speaks for
 // itself. It answers whether an address worth keeping changed.
-func (d *Directory) learn(info api.PeerInfo, first bool) bool {
+func (d *Directory) learn(info api.PeerInfo, first bool, now time.Time) bool {
 	known := d.known[info.ID]
 	switch {
-	case known == nil && len(d.known) >= peersMax:
+	case known == nil && len(d.known) >= peersMax && !(first && d.makeRoom(now)):
 		return false
 	case known == nil:
 		if !first {
-			info.HasState, info.Members = false, nil
+			info = whereabouts(info)
 		}
-		d.known[info.ID] = &entry{info: info}
+		d.known[info.ID] = &entry{info: info, since: now}
 		return true
 	case info.Boot < known.info.Boot, info.Boot == known.info.Boot && !first:
 		return false
 	}
 	moved := known.info.API != info.API || known.info.Raft != info.Raft || known.info.Boot != info.Boot
 	if !first {
-		info.HasState, info.Members = known.info.HasState, known.info.Members
+		known.info.API, known.info.Raft, known.info.Boot = info.API, info.Raft, info.Boot
+		return moved
 	}
 	known.info = info
 	return moved
 }
 
+// forgetStrangers drops silent processes that are no members: removed ones, and those never taken in.
+// It answers whether there were any.
+func (d *Directory) forgetStrangers(self api.PeerInfo, now time.Time) bool {
+	if len(self.Members) == 0 {
+		return false // nobody is known to be a member
+	}
+	before := len(d.known)
+	for id, known := range d.known {
+		if known.stranger(self, now, strangerKept) {
+			delete(d.known, id)
+		}
+	}
+	return len(d.known) < before
+}
+
+// makeRoom drops a stranger that was not heard of lately for one that speaks for itself.
+func (d *Directory) makeRoom(now time.Time) bool {
+	self := d.present()
+	for id, known := range d.known {
+		if known.stranger(self, now, AliveWithin) || known.heard.IsZero() && !slices.Contains(self.Members, id) {
+			delete(d.known, id)
+			return true
+		}
+	}
+	return false
+}
+
 // save is best effort: addresses that are not remembered are learned again.
 func (d *Directory) save() {
-	if raw, err := json.Marshal(d.infos()); err == nil {
+	d.saving.Lock()
+	defer d.saving.Unlock()
+	d.mu.Lock()
+	infos := d.infos(func(*entry) bool { return true })
+	d.mu.Unlock()
+	if raw, err := json.Marshal(infos); err == nil {
 		_ = durable.WriteFile(d.path, append(raw, '\n'))
 	}
 }
@@ -207,9 +281,7 @@ func (d *Directory) Info(id api.MemberID) (api.PeerInfo, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if id == d.self.ID {
-		self := d.self
-		d.describe(&self)
-		return self, true
+		return d.present(), true
 	}
 	if known := d.known[id]; known != nil {
 		return known.info, true

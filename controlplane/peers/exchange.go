@@ -31,6 +31,7 @@ var errRefused = errors.New("the exchange was refused")
 type Exchange struct {
 	Directory *Directory
 	Join      []string // API addresses to begin with
+	Scheme    string   // of the URLs made of them
 	HTTP      *http.Client
 	Logger    *slog.Logger
 	// Settled reports whether the cluster stands.
@@ -95,10 +96,10 @@ func (e *Exchange) targets() []string {
 	message := e.Directory.Message()
 	var targets []string
 	for _, address := range e.Join {
-		targets = append(targets, "http://"+address)
+		targets = append(targets, e.Scheme+"://"+address)
 	}
 	for _, info := range message.Known {
-		targets = append(targets, info.API)
+		targets = append(targets, e.Scheme+"://"+addressOf(info.API)) // what is remembered may be from before there was TLS
 	}
 	slices.Sort(targets)
 	targets = slices.Compact(targets)

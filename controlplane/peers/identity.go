@@ -21,6 +21,11 @@ type Identity struct {
 	Boot  uint64 `json:"boot"`  // starts so far
 	// Joined: it has had a Raft log. Should that be missing one day, it was lost.
 	Joined bool `json:"joined"`
+	// Newcomer: it met a running cluster that did not list it, and so never founds one.
+	Newcomer bool `json:"newcomer,omitempty"`
+	// ListedAt is the log index of the configuration that first listed it, 0 for a founder: a later one
+	// without it means that it was removed.
+	ListedAt uint64 `json:"listed_at,omitempty"`
 
 	dataDir string
 }
@@ -96,6 +101,24 @@ func (i *Identity) MarkJoined() error {
 		return nil
 	}
 	i.Joined = true
+	return i.save()
+}
+
+// MarkNewcomer notes that a cluster runs here which this member did not found.
+func (i *Identity) MarkNewcomer() error {
+	if i.Newcomer {
+		return nil
+	}
+	i.Newcomer = true
+	return i.save()
+}
+
+// MarkListed notes which configuration first listed the member.
+func (i *Identity) MarkListed(at uint64) error {
+	if i.ListedAt >= at {
+		return nil
+	}
+	i.ListedAt = at
 	return i.save()
 }
 

@@ -35,13 +35,18 @@ func TestDecide(t *testing.T) {
 	blind.sees = nil
 	f := func(name string, others []witness, want string) {
 		t.Helper()
-		decision := decide(self, others)
+		decision := decide(self, others, false)
 		got := "wait"
+		if decision.Newcomer {
+			got = "wait as newcomer"
+		}
 		switch {
 		case decision.Refusal != nil:
 			got = "refuse " + string(decision.Refusal.Code)
 		case decision.Start && len(decision.Founders) > 0:
 			got = "found"
+		case decision.Start && decision.Nonvoter:
+			got = "follow"
 		case decision.Start:
 			got = "join"
 		}
@@ -59,7 +64,7 @@ func TestDecide(t *testing.T) {
 	f("other size", []witness{c2, seesAll("c3", "c", func(p *api.PeerInfo) { p.Expect = 5 })}, "wait")
 	f("a founder that is late", []witness{seesAll("c2", "b", hasState(ids...))}, "join")
 	f("wiped", []witness{seesAll("c2", "b", hasState("c1-0123456789abcdef", ids[1]))}, "refuse member_name_known")
-	f("not listed", []witness{seesAll("c2", "b", hasState(ids[1], ids[2]))}, "refuse not_a_member")
+	f("not listed", []witness{seesAll("c2", "b", hasState(ids[1], ids[2]))}, "wait as newcomer")
 	f("namesake", []witness{{info: peer("c1", "e")}}, "refuse member_name_known")
 }
 
@@ -119,11 +124,11 @@ func TestDecisionsWaitForTheFirstRound(t *testing.T) {
 	alone := peer("c1", "a")
 	alone.Expect = 1
 	directory := OpenDirectory(t.TempDir(), alone, func(*api.PeerInfo) {})
-	if decision := directory.Decide(now); decision.Start {
+	if decision := directory.Decide(now, false); decision.Start {
 		t.Fatal("founded before anybody was asked")
 	}
 	directory.MarkAsked()
-	if decision := directory.Decide(now); !decision.Start {
+	if decision := directory.Decide(now, false); !decision.Start {
 		t.Fatalf("got %+v", decision)
 	}
 }
@@ -157,5 +162,19 @@ func TestIdentityStaysWithItsFolder(t *testing.T) {
 	}
 	if _, err := LoadIdentity(folder, "c2"); !errors.Is(err, ErrFolderOf) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// A member remembers addresses as URLs of the time when there was no TLS; it asks them in TLS.
+func TestTargetsSpeakTheSchemeOfNow(t *testing.T) {
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"), func(*api.PeerInfo) {})
+	other := peer("c2", "b")
+	other.API = "http://127.0.0.1:3"
+	if err := directory.Merge(api.Peers{Self: other}, now); err != nil {
+		t.Fatal(err)
+	}
+	exchange := &Exchange{Directory: directory, Join: []string{"127.0.0.1:3", "127.0.0.1:4"}, Scheme: "https"}
+	if got := strings.Join(exchange.targets(), " "); got != "https://127.0.0.1:3 https://127.0.0.1:4" {
+		t.Errorf("asked are %s", got)
 	}
 }

@@ -4,6 +4,8 @@
 // which slots may move for which cause, and when a plan is due; the arithmetic of spreading them is
 // api/ring's assigner, the moving itself is the state machine's.
 //
+// A proposal is a plan that a person asked to see: the command that carries it out, applied to a copy.
+//
 // Its invariants: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
 // a person asked for says so; a slot that recovers is left alone.
 package planner
@@ -40,18 +42,26 @@ type Agenda struct {
 
 // Due looks through the pending changes. What a person asked for, and what the death of a node calls
 // for, is due at once; joins wait until Delay has passed since the last of them was first seen by this
-// leader.
+// leader. That a node in maintenance is gone is no news until its maintenance ends.
 func Due(state *fsm.State, policy Policy, seen map[api.ChangeID]time.Time, now time.Time) Agenda {
 	var agenda Agenda
 	var joins []api.ChangeID
 	var lastJoin time.Time
-	allowance := allowance(state, policy, now)
-	for _, change := range state.Pending() {
+	pending := state.Pending()
+	allowed := 0
+	if slices.ContainsFunc(pending, isExpiry) {
+		allowed = allowance(state, policy, now)
+	}
+	for _, change := range pending {
+		if left := maintenanceLeft(state, change, now); left > 0 {
+			agenda.postpone(left)
+			continue
+		}
 		switch {
-		case change.Kind == "expire" && allowance <= 0:
+		case isExpiry(change) && allowed <= 0:
 			agenda.Hold = append(agenda.Hold, change.ID)
-		case change.Kind == "expire":
-			allowance--
+		case isExpiry(change):
+			allowed--
 			agenda.Settle = append(agenda.Settle, change.ID)
 		case isJoin(change.Kind):
 			joins = append(joins, change.ID)
@@ -66,7 +76,7 @@ func Due(state *fsm.State, policy Policy, seen map[api.ChangeID]time.Time, now t
 		return agenda
 	}
 	if wait := lastJoin.Add(policy.Delay).Sub(now); wait > 0 {
-		agenda.Wait = wait
+		agenda.postpone(wait)
 		return agenda
 	}
 	agenda.Settle = append(agenda.Settle, joins...)
@@ -74,32 +84,71 @@ func Due(state *fsm.State, policy Policy, seen map[api.ChangeID]time.Time, now t
 	return agenda
 }
 
+func (a *Agenda) postpone(wait time.Duration) {
+	if a.Wait == 0 || wait < a.Wait {
+		a.Wait = wait
+	}
+}
+
+// maintenanceLeft is how long a node's expiry must wait for the end of its maintenance. It ends by the
+// state's clock, which may have run ahead of this leader's.
+func maintenanceLeft(state *fsm.State, change *fsm.Change, now time.Time) time.Duration {
+	if latest := state.Time(); latest.After(now) {
+		now = latest
+	}
+	node := state.Node(change.Node)
+	if !change.Expires() || node == nil || !node.Maintained(now) {
+		return 0
+	}
+	return time.UnixMilli(node.Maintenance).Sub(now)
+}
+
+func isExpiry(change *fsm.Change) bool { return change.Kind == "expire" }
+
 func isJoin(kind string) bool {
 	return kind == "register" || kind == "return" || kind == "undrain" || kind == "replace"
 }
 
 // allowance is how many more nodes may be given up now: the governor's rule, counted over nodes that
-// were given up within the window and are still gone.
+// were given up within the window and are still gone. It goes by the nodes, of which all are known;
+// history says how and when they were given up, as far as it reaches.
 func allowance(state *fsm.State, policy Policy, now time.Time) int {
 	nodes := state.Nodes()
 	allowed := max(1, int(policy.EvictShare*float64(len(nodes))))
-	changes, _ := state.Changes(0, maxInt)
-	gone := make(map[api.NodeID]bool)
-	for _, change := range changes {
-		recent := now.Sub(time.UnixMilli(change.Time)) < policy.EvictWindow
-		if !recent {
-			break
-		}
-		if change.Kind != "expire" || change.Status != api.ChangeDone {
-			continue
-		}
-		node := state.Node(change.Node)
-		stillGone := node != nil && node.Resets() && node.Status == api.NodeDown && node.Since <= change.Time
-		if stillGone {
-			gone[change.Node] = true
+	downfalls := downfalls(state)
+	for _, node := range nodes {
+		gone := node.Status == api.NodeDown && node.Resets() && !node.Held
+		if gone && now.Sub(givenUp(node, downfalls[node.Registration.ID])) < policy.EvictWindow {
+			allowed--
 		}
 	}
-	return allowed - len(gone)
+	return allowed
+}
+
+// givenUp is when a node that is gone was given up; long ago, if it was not. When that was, not when it
+// fell silent, counts: between the two may lie a maintenance. A downfall that history has forgotten
+// was answered, and is taken for one that followed the silence.
+func givenUp(node *fsm.Node, downfall *fsm.Change) time.Time {
+	switch {
+	case downfall == nil:
+		return time.UnixMilli(node.Since)
+	case downfall.Kind == "leave" || downfall.Status != api.ChangeDone:
+		return time.Time{}
+	default:
+		return time.UnixMilli(downfall.Finished)
+	}
+}
+
+// downfalls finds the change that last took each node down.
+func downfalls(state *fsm.State) map[api.NodeID]*fsm.Change {
+	last := make(map[api.NodeID]*fsm.Change)
+	changes, _ := state.Changes(0, maxInt)
+	for _, change := range changes { // newest first
+		if (change.Kind == "expire" || change.Kind == "leave") && last[change.Node] == nil {
+			last[change.Node] = change
+		}
+	}
+	return last
 }
 
 const maxInt = int(^uint(0) >> 1)
@@ -107,42 +156,62 @@ const maxInt = int(^uint(0) >> 1)
 // Plan computes the wanted replicas of every slot, and how many differ from the present ones.
 func Plan(state *fsm.State, settle []api.ChangeID) (want []ring.NodeIndex, moved int) {
 	table := state.Table()
-	free := slotsFree(state, table)
-	current := make([]ring.NodeIndex, 0, len(free)*table.Replicas)
-	for _, slot := range free {
-		current = append(current, table.ReplicasOf(slot)...)
-	}
-	assignment := ring.Assign(current, table.Replicas, candidates(state, mayTakeFromWaiting(state, settle)))
-	want = slices.Clone(table.Owners)
-	for i, slot := range free {
-		row := assignment.Want[i*table.Replicas : (i+1)*table.Replicas]
-		if !slices.Equal(row, table.ReplicasOf(slot)) {
+	want = spread(state, table, settle, mayTakeFromWaiting(state, settle))
+	for slot := range table.Epochs {
+		row := want[slot*table.Replicas : (slot+1)*table.Replicas]
+		if !slices.Equal(row, table.ReplicasOf(ring.Slot(slot))) {
 			moved++
 		}
-		copy(want[int(slot)*table.Replicas:], row)
 	}
 	return want, moved
 }
 
+// spread assigns the slots that may be touched, and leaves the others where they are.
+func spread(state *fsm.State, table *ring.Table, settle []api.ChangeID, takeFromWaiting bool) []ring.NodeIndex {
+	free := slotsFree(state, table, settle)
+	current := make([]ring.NodeIndex, 0, len(free)*table.Replicas)
+	for _, slot := range free {
+		current = append(current, table.ReplicasOf(slot)...)
+	}
+	assignment := ring.Assign(current, table.Replicas, candidates(state, takeFromWaiting))
+	want := slices.Clone(table.Owners)
+	for i, slot := range free {
+		copy(want[int(slot)*table.Replicas:], assignment.Want[i*table.Replicas:(i+1)*table.Replicas])
+	}
+	return want
+}
+
 // slotsFree lists the slots that a plan may touch: all but those that recover, for a store may yet say
-// that it has them, and those that stay with a node that is down, because their state waits for it or
-// because the governor holds it.
-func slotsFree(state *fsm.State, table *ring.Table) []ring.Slot {
+// that it has them, and those that stay with a node that is down, because their state waits for it, because the governor holds it, or because nobody gave it up yet.
+func slotsFree(state *fsm.State, table *ring.Table, settle []api.ChangeID) []ring.Slot {
+	keeps := keepers(state, settle)
 	free := make([]ring.Slot, 0, len(table.Epochs))
 	for slot := range table.Epochs {
-		if state.Slot(ring.Slot(slot)).Recovering() {
-			continue
-		}
-		holder := state.NodeAt(table.Primary(ring.Slot(slot)))
-		if holder == nil || !keepsWhileDown(holder) {
+		if !keeps[table.Primary(ring.Slot(slot))] && !state.Slot(ring.Slot(slot)).Recovering() {
 			free = append(free, ring.Slot(slot))
 		}
 	}
 	return free
 }
 
-func keepsWhileDown(node *fsm.Node) bool {
-	return node.Status == api.NodeDown && !node.Draining && (!node.Resets() || node.Held)
+// keepers are the nodes that are down and keep their slots.
+func keepers(state *fsm.State, settle []api.ChangeID) map[ring.NodeIndex]bool {
+	expiring, givenUp := make(map[api.NodeID]bool), make(map[api.NodeID]bool)
+	for _, change := range state.Pending() {
+		if change.Expires() {
+			expiring[change.Node] = true
+			givenUp[change.Node] = givenUp[change.Node] || slices.Contains(settle, change.ID)
+		}
+	}
+	keeps := make(map[ring.NodeIndex]bool)
+	for _, node := range state.Nodes() {
+		id := node.Registration.ID
+		awaited := !givenUp[id] && (expiring[id] || node.Maintained(state.Time()))
+		if node.Status == api.NodeDown && !node.Draining && (!node.Resets() || node.Held || awaited) {
+			keeps[node.Index] = true
+		}
+	}
+	return keeps
 }
 
 // mayTakeFromWaiting reports whether one of the changes is a person's word that slots may leave nodes

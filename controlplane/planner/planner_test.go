@@ -233,3 +233,38 @@ func TestPlanKeepsGeometry(t *testing.T) {
 		t.Fatalf("got %v", want)
 	}
 }
+
+// TestGovernorCountsBeyondHistory: that more nodes vanish than history keeps changes gives none of them
+// away.
+func TestGovernorCountsBeyondHistory(t *testing.T) {
+	const nodes, vanished, byGovernor = 4400, 2200, 1100
+	w := newWorld(t)
+	w.apply(fsm.Level{Level: 2})
+	for i := range nodes {
+		w.apply(fsm.Register{Registration: api.Registration{
+			ID: api.NodeID(fmt.Sprintf("n%04d", i)), Address: fmt.Sprintf("10.0.%d.%d:80", i>>8, i&255), OnDown: api.OnDownReset,
+		}})
+	}
+	w.now = w.now.Add(time.Minute)
+	w.settle()
+	for first := 0; first < vanished; first += vanished / 2 { // in two waves, so that history forgets the first
+		var silent []fsm.Transition
+		for _, node := range w.state.Nodes()[first : first+vanished/2] {
+			silent = append(silent, fsm.Transition{Node: node.Registration.ID, Session: node.Session, Status: api.NodeDown, Reason: "silent"})
+		}
+		w.apply(fsm.Status{Transitions: silent})
+		w.settle()
+	}
+	held, given := 0, 0
+	for _, node := range w.state.Nodes() {
+		switch {
+		case node.Held:
+			held++
+		case node.Status == api.NodeDown:
+			given++
+		}
+	}
+	if given != byGovernor || held != vanished-byGovernor {
+		t.Errorf("%d nodes were given up and %d held; the governor allows %d", given, held, byGovernor)
+	}
+}

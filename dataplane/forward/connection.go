@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
@@ -24,8 +25,9 @@ var (
 // are for one goroutine, but for extend, which the upload calls too.
 type connection struct {
 	net.Conn
-	home  *pool
-	probe *probe
+	socket net.Conn // what Conn goes over: itself, unless that is TLS
+	home   *pool
+	probe  *probe
 
 	buffer     []byte
 	start, end int // what of buffer is unread
@@ -88,6 +90,8 @@ func (c *connection) settle(r *Request, written int64, err error) *Failure {
 		failure.Stage, failure.Err = ClientFailed, r.Body.err
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		failure.Stage = TimedOut
+	case !c.received && transport.Refused(err):
+		failure.Stage = NotConnected // in TLS the node looks at the certificate after the first octets were sent
 	case !c.received:
 		failure.Stage = NotAnswered
 	}
@@ -224,10 +228,11 @@ func (c *connection) Close() {
 	}
 }
 
-// discard closes the socket for good.
+// discard closes the socket for good, without the goodbye of TLS: a node that does not read would hold
+// it up, and one that sees the end of a message missing must not take it for whole.
 func (c *connection) discard() {
 	c.home.forget(c)
-	_ = c.Conn.Close()
+	_ = c.socket.Close()
 }
 
 // extend moves the deadline on: a stream may take as long as it likes while it moves.

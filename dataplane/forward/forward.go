@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
@@ -52,11 +53,18 @@ type Answer interface {
 	Close()
 }
 
+// Target is where a request goes: a node, and the host:port it is at. A connection to one node is never
+// used for another, though that may be at the address now.
+type Target struct {
+	Node    api.NodeID
+	Address string
+}
+
 // Config of a Transport.
 type Config struct {
-	// Dial connects to host:port.
-	Dial func(ctx context.Context, address string) (net.Conn, error)
-	// IdleMax is how many idle connections are kept to each address.
+	// Dial connects to a node.
+	Dial func(context.Context, Target) (net.Conn, error)
+	// IdleMax is how many idle connections are kept to each node.
 	IdleMax int
 	// IdleTimeout closes connections idle for longer. It should be below the nodes' own.
 	IdleTimeout time.Duration
@@ -77,13 +85,13 @@ type Transport struct {
 	reaper sync.WaitGroup
 
 	mu    sync.RWMutex
-	pools map[string]*pool
+	pools map[Target]*pool
 }
 
 // New starts a transport.
 func New(config Config) *Transport {
 	ctx, cancel := context.WithCancel(context.Background())
-	t := &Transport{config: config, ctx: ctx, cancel: cancel, pools: make(map[string]*pool)}
+	t := &Transport{config: config, ctx: ctx, cancel: cancel, pools: make(map[Target]*pool)}
 	t.reaper.Go(t.reap)
 	return t
 }
@@ -100,8 +108,8 @@ func (t *Transport) Close() {
 // Send carries a request to a node and returns when the head of its answer is there. A request
 // that a stale connection lost is sent once more, on a fresh one, if it may be. The error is a
 // *Failure.
-func (t *Transport) Send(address string, r *Request) (Answer, error) {
-	p := t.pool(address)
+func (t *Transport) Send(to Target, r *Request) (Answer, error) {
+	p := t.pool(to)
 	if c := p.take(r.Deadline); c != nil {
 		t.Stats.Reuses.Add(1)
 		failure := c.exchange(r)
@@ -126,29 +134,29 @@ func (t *Transport) Send(address string, r *Request) (Answer, error) {
 func (t *Transport) dial(p *pool, deadline time.Time) (*connection, error) {
 	ctx, cancel := context.WithDeadline(t.ctx, deadline)
 	defer cancel()
-	socket, err := t.config.Dial(ctx, p.address)
+	socket, err := t.config.Dial(ctx, p.target)
 	if err != nil {
 		t.Stats.ConnectFailures.Add(1)
-		return nil, fmt.Errorf("cannot connect to %s: %w", p.address, err)
+		return nil, fmt.Errorf("cannot connect to %s: %w", p.target.Address, err)
 	}
 	t.Stats.Connects.Add(1)
 	_ = socket.SetDeadline(deadline)
 	return p.adopt(socket)
 }
 
-// pool finds the pool of an address, or makes it.
-func (t *Transport) pool(address string) *pool {
+// pool finds the pool of a node, or makes it.
+func (t *Transport) pool(to Target) *pool {
 	t.mu.RLock()
-	p := t.pools[address]
+	p := t.pools[to]
 	t.mu.RUnlock()
 	if p != nil {
 		return p
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if p = t.pools[address]; p == nil {
-		p = newPool(address, t.config.IdleMax, &t.Stats)
-		t.pools[address] = p
+	if p = t.pools[to]; p == nil {
+		p = newPool(to, t.config.IdleMax, &t.Stats)
+		t.pools[to] = p
 	}
 	return p
 }

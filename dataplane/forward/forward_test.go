@@ -91,9 +91,9 @@ func (n *node) counts() (conns, requests int) {
 
 func newTransport(t *testing.T, edit ...func(*Config)) *Transport {
 	t.Helper()
-	config := Config{IdleMax: 8, IdleTimeout: time.Minute, Dial: func(ctx context.Context, address string) (net.Conn, error) {
+	config := Config{IdleMax: 8, IdleTimeout: time.Minute, Dial: func(ctx context.Context, to Target) (net.Conn, error) {
 		var dialer net.Dialer
-		return dialer.DialContext(ctx, "tcp", address)
+		return dialer.DialContext(ctx, "tcp", to.Address)
 	}}
 	for _, change := range edit {
 		change(&config)
@@ -124,7 +124,7 @@ func post(source io.Reader, length int64) *Request {
 
 // fetch sends a request and reads its answer to the end.
 func fetch(transport *Transport, node *node, request *Request) (string, error) {
-	answer, err := transport.Send(node.listener.Addr().String(), request)
+	answer, err := transport.Send(Target{Address: node.listener.Addr().String()}, request)
 	if err != nil {
 		return "", err
 	}
@@ -278,7 +278,7 @@ func TestPool(t *testing.T) {
 	address := node.listener.Addr().String()
 	var answers []Answer
 	for range 3 {
-		answer, err := transport.Send(address, get())
+		answer, err := transport.Send(Target{Address: address}, get())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -287,7 +287,7 @@ func TestPool(t *testing.T) {
 	for _, answer := range answers {
 		answer.Close()
 	}
-	p := transport.pool(address)
+	p := transport.pool(Target{Address: address})
 	idle := func() int {
 		p.mu.Lock()
 		defer p.mu.Unlock()

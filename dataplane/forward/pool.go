@@ -9,10 +9,10 @@ import (
 
 var errClosed = errors.New("the transport is closed")
 
-// pool keeps the connections to one address. The idle ones are a stack: the most recently used is
+// pool keeps the connections to one node. The idle ones are a stack: the most recently used is
 // the least likely to have been closed, and the rest may age and go.
 type pool struct {
-	address string
+	target  Target
 	idleMax int
 	stats   *Stats
 
@@ -22,13 +22,13 @@ type pool struct {
 	closed bool
 }
 
-func newPool(address string, idleMax int, stats *Stats) *pool {
-	return &pool{address: address, idleMax: idleMax, stats: stats, open: make(map[*connection]struct{})}
+func newPool(target Target, idleMax int, stats *Stats) *pool {
+	return &pool{target: target, idleMax: idleMax, stats: stats, open: make(map[*connection]struct{})}
 }
 
 // adopt makes a socket a connection of the pool, in use.
 func (p *pool) adopt(socket net.Conn) (*connection, error) {
-	c := &connection{Conn: socket, home: p, probe: newProbe(socket), buffer: make([]byte, bufferSize)}
+	c := &connection{Conn: socket, socket: underlying(socket), home: p, probe: newProbe(underlying(socket)), buffer: make([]byte, bufferSize)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -37,6 +37,14 @@ func (p *pool) adopt(socket net.Conn) (*connection, error) {
 	}
 	p.open[c] = struct{}{}
 	return c, nil
+}
+
+// underlying is the socket that a connection in TLS goes over.
+func underlying(conn net.Conn) net.Conn {
+	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		return secured.NetConn()
+	}
+	return conn
 }
 
 // take returns an idle connection with its deadline set, or nil. Idle connections on which something
@@ -110,7 +118,7 @@ func (p *pool) close() {
 	p.closed = true
 	p.idle = nil
 	for c := range p.open {
-		_ = c.Conn.Close()
+		_ = c.socket.Close()
 	}
 	clear(p.open)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/nodesvc"
 )
 
@@ -19,7 +20,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(node *nodesvc.Node) *metrics {
+func newMetrics(node *nodesvc.Node, certificate *transport.TLS) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -32,6 +33,11 @@ func newMetrics(node *nodesvc.Node) *metrics {
 	}
 	m.registry.MustRegister(m.requests, m.seconds, nodeCollector{node},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if certificate != nil {
+		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stead_certificate_expires_timestamp_seconds", Help: "When this process's certificate ends to be valid.",
+		}, func() float64 { return float64(certificate.Expires().Unix()) }))
+	}
 	return m
 }
 
@@ -105,6 +111,8 @@ var nodeMetrics = []struct {
 		func(s nodesvc.Stats) float64 { return float64(s.Beats) }},
 	{describe("beat_failures_total", "Beats the control plane did not take."), prometheus.CounterValue,
 		func(s nodesvc.Stats) float64 { return float64(s.BeatFailures) }},
+	{describe("canary_seconds", "Time the last write that tries the disk took, or the one under way has taken."), prometheus.GaugeValue,
+		func(s nodesvc.Stats) float64 { return s.Canary.Seconds() }},
 }
 
 func describe(name, help string) *prometheus.Desc {

@@ -62,7 +62,7 @@ func Open(config Config) (*Server, error) {
 		_ = listener.Close()
 		return nil, err
 	}
-	s.metrics = newMetrics(s.node)
+	s.metrics = newMetrics(s.node, config.Node.Security.TLS)
 	s.http = nodesvc.NewServer(s.metrics.observe(s.routes()), s.logger)
 	s.http.ReadTimeout, s.http.WriteTimeout = bodyTimeout, bodyTimeout
 	s.running.Go(s.serve)

@@ -162,6 +162,7 @@ func (f *fakeControl) Beat(_ context.Context, _ api.NodeID, beat api.Beat) (api.
 func (f *fakeControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
 	return nil
 }
+func (*fakeControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (f *fakeControl) Drain(context.Context, api.NodeID) (api.Changed, error) {
 	return api.Changed{}, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // Options say what a cluster is made of.
@@ -23,7 +24,16 @@ type Options struct {
 	MemberDisk              string   // size of each member's own disk, such as 16m; "": one for all
 	// DNS has every member answer it, and gives each proxy an address of its own: 127.0.0.11, .12 …
 	DNS bool
+	// TLS gives every process a certificate, and the client an operator's.
+	TLS bool
+	// Token is shown by the client and the commands.
+	Token string
+	// Binary is of another build of stead; empty: this one.
+	Binary string
 }
+
+// operatorName is who the client and the commands of a cluster with TLS are.
+const operatorName = "ann"
 
 // Cluster is a running cluster. Processes are addressed by their place, from 0.
 type Cluster struct {
@@ -31,6 +41,7 @@ type Cluster struct {
 	dir     string
 	binary  string
 	options Options
+	issued  map[transport.Identity]transport.Files
 
 	Members, Proxies, Nodes []*Process
 	APIs                    []string // of the members, host:port
@@ -43,7 +54,11 @@ type Cluster struct {
 // Start runs a cluster and waits until it serves.
 func Start(t testing.TB, options Options) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, dir: t.TempDir(), binary: Binary(t), options: options}
+	c := &Cluster{t: t, dir: t.TempDir(), binary: options.Binary, options: options, issued: make(map[transport.Identity]transport.Files)}
+	if c.binary == "" {
+		c.binary = Binary(t)
+	}
+	c.initPKI()
 	for range options.Members {
 		c.APIs = append(c.APIs, FreeAddress(t))
 		if options.DNS {
@@ -80,19 +95,33 @@ func Start(t testing.TB, options Options) *Cluster {
 func (c *Cluster) MemberDir(i int) string { return filepath.Join(c.dir, fmt.Sprintf("c%d", i+1)) }
 
 func (c *Cluster) memberArgs(i int) []string {
-	args := []string{"control", "--name", fmt.Sprintf("c%d", i+1), "--data-dir", c.MemberDir(i),
+	name := fmt.Sprintf("c%d", i+1)
+	args := []string{"control", "--name", name, "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
 	if c.options.DNS {
 		args = append(args, "--dns-listen", c.DNSAddrs[i])
 	}
+	args = append(args, c.tlsArgs(transport.RoleMember, name)...)
 	return append(args, c.options.ControlArgs...)
+}
+
+// AddMember starts a member that joins the first one, with a folder of its own. It takes part once it is
+// asked for. It counts among Members and APIs, so that it is asked like the others.
+func (c *Cluster) AddMember(name string, extra ...string) *Process {
+	c.t.Helper()
+	address := FreeAddress(c.t)
+	args := append([]string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
+		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, c.options.ControlArgs...)
+	member := Run(c.t, name, Binary(c.t), append(args, extra...)...)
+	c.Members, c.APIs = append(c.Members, member), append(c.APIs, address)
+	return member
 }
 
 // Connect makes the client anew, for the members' present addresses.
 func (c *Cluster) Connect() {
 	c.t.Helper()
-	made, err := client.New(client.Config{Members: c.APIs, Actor: "test"})
+	made, err := client.New(client.Config{Members: c.APIs, Actor: "test", Security: c.Security(transport.RoleOperator, operatorName), Token: func() string { return c.options.Token }})
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -120,6 +149,7 @@ func (c *Cluster) AddNode(extra ...string) *Process {
 	name, address := fmt.Sprintf("n%d", i+1), FreeAddress(c.t)
 	args := []string{"node", "--id", name, "--listen", address,
 		"--data-dir", filepath.Join(c.dir, name), "--control", strings.Join(c.APIs, ",")}
+	args = append(args, c.tlsArgs(transport.RoleNode, name)...)
 	args = append(append(args, c.options.NodeArgs...), extra...)
 	node := Run(c.t, name, c.binary, args...)
 	c.Nodes, c.NodeAddrs = append(c.Nodes, node), append(c.NodeAddrs, address)
@@ -143,8 +173,9 @@ func (c *Cluster) AddProxy(extra ...string) *Process {
 // ProxyArgs are the flags of a proxy, with the members' present addresses.
 func (c *Cluster) ProxyArgs(i int) []string {
 	name := fmt.Sprintf("p%d", i+1)
-	return []string{"proxy", "--id", name, "--listen", c.ProxyAddrs[i], "--admin-listen", c.AdminAddrs[i],
+	args := []string{"proxy", "--id", name, "--listen", c.ProxyAddrs[i], "--admin-listen", c.AdminAddrs[i],
 		"--data-dir", filepath.Join(c.dir, name), "--control", strings.Join(c.APIs, ",")}
+	return append(args, c.tlsArgs(transport.RoleProxy, name)...)
 }
 
 // Await polls until reached says so; each attempt has a second.
@@ -177,8 +208,9 @@ func (c *Cluster) AwaitAssigned() {
 // AwaitProxy waits until a proxy is ready and routes by the newest ring.
 func (c *Cluster) AwaitProxy(i int) {
 	c.t.Helper()
+	client := c.adminClient()
 	c.Await(fmt.Sprintf("proxy %d", i+1), func(ctx context.Context) bool {
-		return statusOf(ctx, "http://"+c.AdminAddrs[i]+"/readyz") == http.StatusOK
+		return statusOf(ctx, client, c.Scheme()+"://"+c.AdminAddrs[i]+"/readyz") == http.StatusOK
 	})
 	c.AwaitConverged()
 }
@@ -201,12 +233,12 @@ func (c *Cluster) AwaitConverged() {
 	})
 }
 
-func statusOf(ctx context.Context, url string) int {
+func statusOf(ctx context.Context, client *http.Client, url string) int {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return 0
 	}
@@ -225,7 +257,7 @@ func (c *Cluster) Leader() int {
 		}
 		for _, member := range cluster.Members {
 			for i, address := range c.APIs {
-				if member.Leader && member.API == "http://"+address {
+				if member.Leader && member.API == c.Scheme()+"://"+address {
 					leader = i
 				}
 			}

@@ -121,6 +121,9 @@ func (p *Process) Start(args ...string) {
 	}()
 }
 
+// Upgrade has the next Start run another binary.
+func (p *Process) Upgrade(path string) { p.path = path }
+
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 

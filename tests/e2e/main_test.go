@@ -83,7 +83,7 @@ func stead(t *testing.T, c *cluster.Cluster, args ...string) string {
 func steadTry(t *testing.T, c *cluster.Cluster, args ...string) (string, error) {
 	t.Helper()
 	command := exec.Command(cluster.Binary(t), args...)
-	command.Env = append(os.Environ(), "STEAD_CONTROL="+c.APIs[0]+","+c.APIs[len(c.APIs)-1])
+	command.Env = append(os.Environ(), c.Environment()...)
 	var stdout, stderr bytes.Buffer
 	command.Stdout, command.Stderr = &stdout, &stderr
 	err := command.Run()
