@@ -148,6 +148,7 @@ type Cluster struct {
 	Members    []Member  `json:"members"`
 	Nodes      NodeCount `json:"nodes"`
 	Unassigned int       `json:"unassigned"` // slots without a node
+	Recovering int       `json:"recovering"` // slots that wait for a store's report after a restore
 	// Alarms are conditions that want a person: the governor holding evictions, for one.
 	Alarms []string  `json:"alarms,omitempty"`
 	Time   time.Time `json:"time"`
@@ -205,6 +206,8 @@ type PeerInfo struct {
 	Expect  int      `json:"expect"` // members it waits for before it bootstraps
 	Level   int      `json:"level"`
 	Applied uint64   `json:"applied"`
+	// Generation is that of its state; a cluster that was recovered elsewhere has a higher one.
+	Generation uint64 `json:"generation,omitempty"`
 	// Bootstrap fingerprints the settings the member would create the cluster with.
 	Bootstrap string `json:"bootstrap"`
 }

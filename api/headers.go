@@ -22,6 +22,9 @@ const (
 	HeaderCluster = "Stead-Cluster"
 	HeaderIndex   = "Stead-Index"
 	HeaderLeader  = "Stead-Leader"
+	// HeaderGeneration and HeaderVersion are on a snapshot: those of the state it holds.
+	HeaderGeneration = "Stead-Generation"
+	HeaderVersion    = "Stead-Version"
 	// HeaderForwarded marks a request that one member passed to another, so that none circles.
 	HeaderForwarded = "Stead-Forwarded"
 	// HeaderIdempotencyKey makes a write safe to repeat: 1 to 255 visible ASCII characters, unique to it.
@@ -43,6 +46,8 @@ const (
 	TypeRingDelta = "application/vnd.stead.ring-delta+json"
 	// TypeJSON is the full ring written out for people and scripts.
 	TypeJSON = "application/json"
+	// TypeSnapshot is the control plane's state in one file.
+	TypeSnapshot = "application/vnd.stead.snapshot"
 	// TypeVersion is the parameter that answers carry behind their media type.
 	TypeVersion = "; v=1"
 )

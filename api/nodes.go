@@ -88,6 +88,7 @@ type Registration struct {
 	Service       string            `json:"service,omitempty"`        // name of the service; refused if the cluster serves another
 	SlotBits      int               `json:"slot_bits,omitempty"`      // k the store was laid out for; refused if the cluster's differs
 	Replace       bool              `json:"replace,omitempty"`        // take over the id of a node that is down, with another store
+	Reports       bool              `json:"reports,omitempty"`        // it says what it last acted on when the answer asks for a report
 	Meta          map[string]string `json:"meta,omitempty"`           // free text for people
 }
 
@@ -258,6 +259,9 @@ type Registered struct {
 	Change    ChangeID  `json:"change,omitempty"` // the change it led to; 0 if nothing changed
 	Version   Version   `json:"version"`
 	Note      string    `json:"note,omitempty"` // what the registration did not do, in plain words
+	// Report asks for the ring that the node acted on before this generation: the state was restored,
+	// and its stores may know better.
+	Report bool `json:"report,omitempty"`
 }
 
 // Node is a node as the control plane shows it.

@@ -48,6 +48,7 @@ const (
 	CodeKeyReused        Code = "idempotency_key_reused"
 	CodeMemberNameKnown  Code = "member_name_known"
 	CodeNotAMember       Code = "not_a_member"
+	CodeSnapshotDamaged  Code = "snapshot_damaged"
 	CodeMemberUnknown    Code = "member_unknown"
 	CodeMemberAlive      Code = "member_alive"
 	CodeMemberBusy       Code = "member_busy"
@@ -123,6 +124,7 @@ var Codes = map[Code]CodeFacts{
 	CodeKeyReused:        {422, false, "the Idempotency-Key came with another request before; nothing was applied"},
 	CodeMemberNameKnown:  {409, false, "a member of that name exists with another data folder"},
 	CodeNotAMember:       {409, false, "the cluster exists already and does not list this member"},
+	CodeSnapshotDamaged:  {400, false, "the snapshot is cut short, altered, or no snapshot at all; nothing was restored"},
 	CodeMemberUnknown:    {404, false, "the control plane has no member of that name or id"},
 	CodeMemberAlive:      {409, false, "the member runs: its name cannot go to another data folder"},
 	CodeMemberBusy:       {409, false, "another change of the same member is under way"},

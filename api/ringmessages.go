@@ -70,7 +70,7 @@ const (
 // Change is what an operator or the system did to the ring.
 type Change struct {
 	ID       ChangeID     `json:"id"`
-	Kind     string       `json:"kind"`           // register, drain, undrain, weight, zone, remove, replace, expire, leave, return, rebalance, plan, rollback, maintenance, settings, bootstrap
+	Kind     string       `json:"kind"`           // register, drain, undrain, weight, zone, remove, replace, expire, leave, return, rebalance, plan, rollback, maintenance, settings, bootstrap, restore, recover, report, recovered
 	Node     NodeID       `json:"node,omitempty"` // whom it concerns
 	Cause    string       `json:"cause"`          // "drain n2", in words
 	Actor    string       `json:"actor"`          // who asked: an operator's name, a node, or "system"

@@ -25,6 +25,8 @@ const (
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
 
+	SnapshotEveryDefault     = time.Hour
+	SnapshotKeepDefault      = 24
 	SnapshotIntervalDefault  = 2 * time.Minute
 	SnapshotThresholdDefault = 8192
 	TrailingLogsDefault      = 10240
@@ -34,6 +36,7 @@ const (
 const (
 	memberDeadAfterMin  = 5 * time.Second
 	snapshotIntervalMin = 100 * time.Millisecond
+	snapshotEveryMin    = time.Second
 )
 
 // KeysDefault are the key rules of a new cluster.
@@ -70,6 +73,11 @@ type Config struct {
 	EvictWindow time.Duration
 	// DNS says whether and how this member answers DNS for the proxies.
 	DNS dns.Settings
+	// SnapshotDir is a folder of this member's own that snapshots are saved to; empty: none are.
+	SnapshotDir string
+	// SnapshotEvery is how often, if anything changed; SnapshotKeep how many stay, the newest.
+	SnapshotEvery time.Duration
+	SnapshotKeep  int
 	// Webhooks are the URLs that changes are posted to, the same on every member; WebhookKey signs what
 	// is posted.
 	Webhooks   []string
@@ -96,6 +104,7 @@ func NewConfig() Config {
 		},
 		PlanDelay:  PlanDelayDefault,
 		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
+		SnapshotEvery: SnapshotEveryDefault, SnapshotKeep: SnapshotKeepDefault,
 		DNS:              dns.NewSettings(),
 		SnapshotInterval: SnapshotIntervalDefault, SnapshotThreshold: SnapshotThresholdDefault,
 		TrailingLogs: TrailingLogsDefault,
@@ -142,6 +151,9 @@ func (c Config) Validate() error {
 	}
 	if err := c.DNS.Validate(); err != nil {
 		return err
+	}
+	if c.SnapshotDir != "" && (c.SnapshotEvery < snapshotEveryMin || c.SnapshotKeep < 1) {
+		return fmt.Errorf("snapshots are saved every %v or less often, and at least one is kept", snapshotEveryMin)
 	}
 	if c.MemberDeadAfter < 0 || c.MemberDeadAfter > 0 && c.MemberDeadAfter < memberDeadAfterMin {
 		return fmt.Errorf("a member is dead after %v at the least, or never (0)", memberDeadAfterMin)

@@ -302,8 +302,11 @@ func (m *Member) Transfer(to string) error {
 // ExchangePeers merges what another member tells and answers with what is known here.
 func (m *Member) ExchangePeers(message api.Peers, now time.Time) (api.Peers, error) {
 	err := m.directory.Merge(message, now)
+	if errors.Is(err, peers.ErrRecovered) {
+		m.fail(err)
+	}
 	switch {
-	case errors.Is(err, peers.ErrElsewhere):
+	case errors.Is(err, peers.ErrElsewhere), errors.Is(err, peers.ErrRecovered):
 		return api.Peers{}, api.NewProblem(api.CodeConflict, "%v", err)
 	case errors.Is(err, peers.ErrOtherCluster):
 		return api.Peers{}, api.NewProblem(api.CodeWrongCluster, "%v", err)

@@ -51,6 +51,7 @@ type Member struct {
 	raftListener net.Listener
 	replica      atomic.Pointer[consensus.Replica] // nil until the cluster stands
 	kept         atomic.Bool                       // it is on disk that this member has a log
+	schedule     schedule
 	duties       duties
 	lastLed      atomic.Int64 // when this member last led, nanoseconds
 
@@ -152,6 +153,7 @@ func (m *Member) run(hasState bool) {
 	exchange := &peers.Exchange{
 		Directory: m.directory, Join: m.config.Join, Scheme: m.config.Security.Scheme(), HTTP: m.http, Logger: m.logger,
 		Settled: func() bool { return m.State().Cluster != "" },
+		Fatal:   m.fail,
 	}
 	m.all.Go(func() { exchange.Run(ctx) })
 	m.all.Go(func() { m.server.Run(ctx) })
@@ -165,6 +167,9 @@ func (m *Member) run(hasState bool) {
 		}
 	})
 	m.all.Go(func() { m.takePart(ctx, hasState) })
+	if m.config.SnapshotDir != "" {
+		m.all.Go(func() { m.saveSnapshots(ctx) })
+	}
 }
 
 func (m *Member) selfInfo(hasState bool) api.PeerInfo {
@@ -249,7 +254,8 @@ func (m *Member) describe(self *api.PeerInfo) {
 		return
 	}
 	state, committed := m.State(), replica.Committed()
-	self.HasState, self.Applied, self.Cluster = m.kept.Load(), state.Index, state.Cluster
+	self.HasState, self.Applied = m.kept.Load(), state.Index
+	self.Cluster, self.Generation = state.Cluster, state.Generation
 	self.Configured = committed.Index
 	servers := committed.Servers
 	if committed.Index == 0 {

@@ -30,6 +30,8 @@ const (
 	// evictAfterElection is how long a new leader waits before it gives a dead node's slots away: those
 	// that live have then had twice the time that they need to say so.
 	evictAfterElection = 2 * api.TTLDefault
+	// reportGrace is how long after a restore no plan is made while nodes that live have yet to report.
+	reportGrace = 5 * time.Second
 )
 
 // bySystem is the origin of what nobody asked for.
@@ -41,7 +43,9 @@ type duties struct {
 	tracker *liveness.Tracker // nil while this member does not lead
 	fleet   *liveness.Fleet
 	elected time.Time
-	seen    map[api.ChangeID]time.Time // pending changes, since when this leader knows them
+	// generation of the state that what is known here belongs to.
+	generation uint64
+	seen       map[api.ChangeID]time.Time // pending changes, since when this leader knows them
 	// wake, of one place, has the leader look at its duties now.
 	wake chan struct{}
 }
@@ -168,6 +172,9 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 	}
 	state := m.State()
 	agenda := planner.Due(state, m.policy(), m.duties.firstSeen(state, now), now)
+	if state.MayReport() && m.duties.ledFor(now) < reportGrace {
+		return // who holds what is not known yet
+	}
 	if m.duties.ledFor(now) < evictAfterElection && anyExpired(state, append(agenda.Settle, agenda.Hold...)) {
 		return // too early to hold anyone for dead
 	}
@@ -294,6 +301,10 @@ func (d *duties) judge(state *fsm.State, now time.Time) []fsm.Transition {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.generation != state.Generation { // it was restored: everybody has to be heard of anew
+		d.tracker.Restart(now)
+		d.elected, d.generation = now, state.Generation
+	}
 	var transitions []fsm.Transition
 	for _, found := range d.tracker.Judge(subjects, now) {
 		transitions = append(transitions, fsm.Transition{Node: found.ID, Session: found.Session, Status: found.Status, Left: found.Left, Reason: found.Reason})

@@ -31,7 +31,9 @@ func (m *Member) startWebhooks(ctx context.Context) (stop func()) {
 }
 
 // Alarms are conditions of this member that want a person.
-func (m *Member) Alarms(now time.Time) []string { return m.webhooks.Alarms(now) }
+func (m *Member) Alarms(now time.Time) []string {
+	return append(m.webhooks.Alarms(now), m.snapshotAlarms()...)
+}
 
 // deliveryLog is the replicated state as webhooks need it.
 type deliveryLog struct{ *Member }

@@ -23,6 +23,8 @@ const (
 type ControlPlane interface {
 	Register(context.Context, api.Registration) (api.Registered, error)
 	Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, error)
+	// Report says what ring the node acted on before the state was restored; nil: none.
+	Report(ctx context.Context, id api.NodeID, session api.SessionID, view *ring.View) error
 	Node(context.Context, api.NodeID) (api.Node, error)
 	Drain(context.Context, api.NodeID) (api.Changed, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) (api.Changed, error)

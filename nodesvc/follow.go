@@ -21,7 +21,14 @@ func (n *Node) follow(view *ring.View) {
 		n.fail(err)
 		return
 	}
+	last := n.View()
 	n.ring.advance(view)
+	if last != nil && last.Table.Version.Generation < view.Table.Version.Generation {
+		select {
+		case n.reborn <- struct{}{}:
+		default: // it is being told already
+		}
+	}
 	select {
 	case <-n.live:
 	default:
@@ -61,11 +68,12 @@ func (n *Node) adopt(ctx context.Context, kept *ring.View) {
 }
 
 // keepViews writes every ring the node acts on to its disk. It does so beside the watcher: a slow
-// disk must not keep the node from hearing that it lost a slot.
+// disk must not keep the node from hearing that it lost a slot. One of a new generation stays off the
+// disk until the old one was reported: a crash must not lose what only this store knows.
 func (n *Node) keepViews(ctx context.Context) {
 	var saved api.Version
 	for {
-		now := n.ring.until(ctx, func(s *standing) bool { return s.view != nil && s.view.Table.Version != saved })
+		now := n.ring.until(ctx, func(s *standing) bool { return s.view != nil && s.former == nil && s.view.Table.Version != saved })
 		if ctx.Err() != nil {
 			return
 		}

@@ -67,6 +67,9 @@ type fakeControl struct {
 	calls         []string
 	registrations []api.Registration
 	beats         []api.Beat
+	wantsReport   bool
+	onReport      func() error
+	reports       []*ring.View
 	view          *ring.View
 	published     chan struct{}
 }
@@ -135,7 +138,22 @@ func (f *fakeControl) Register(ctx context.Context, registration api.Registratio
 		}
 	}
 	session := api.SessionID(fmt.Sprintf("s%d", len(f.registrations)))
-	return api.Registered{Session: session, BeatEvery: api.Duration(api.NodeBeatInterval)}, ctx.Err()
+	answer := api.Registered{Session: session, BeatEvery: api.Duration(api.NodeBeatInterval), Report: f.wantsReport}
+	if f.view != nil {
+		answer.Version = f.view.Table.Version
+	}
+	return answer, ctx.Err()
+}
+
+func (f *fakeControl) Report(_ context.Context, _ api.NodeID, _ api.SessionID, view *ring.View) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "report")
+	f.reports = append(f.reports, view)
+	if f.onReport != nil {
+		return f.onReport()
+	}
+	return nil
 }
 
 func (f *fakeControl) Beat(ctx context.Context, _ api.NodeID, beat api.Beat) (api.Beaten, error) {

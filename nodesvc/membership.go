@@ -15,6 +15,7 @@ import (
 // Limits of what a node asks of the control plane to be a member.
 const (
 	registerTimeout  = 5 * time.Second // one try
+	reportTimeout    = 10 * time.Second
 	registerPauseMin = 100 * time.Millisecond
 	registerPauseMax = 2 * time.Second
 	// takeoverGrace is added to twice the ttl: so long may a predecessor that died look alive.
@@ -56,6 +57,9 @@ func (n *Node) belong(ctx context.Context) {
 			n.fail(err)
 			return
 		}
+		if err := n.report(ctx, registered); err != nil {
+			continue
+		}
 		n.logger.Info("registered", "session", registered.Session, "version", registered.Version, "note", registered.Note)
 		if err := n.beatOn(ctx, registered); errors.Is(err, errStopped) {
 			return
@@ -70,6 +74,7 @@ func (n *Node) belong(ctx context.Context) {
 func (n *Node) register(ctx context.Context) (api.Registered, error) {
 	registration := n.registration
 	view := n.View()
+	registration.Reports = true
 	registration.Cluster, registration.SlotBits = view.Table.Cluster, view.Settings.SlotBits
 	began := time.Now()
 	for attempt := 0; ; attempt++ {
@@ -80,6 +85,10 @@ func (n *Node) register(ctx context.Context) (api.Registered, error) {
 			n.stats.registrations.Add(1)
 			n.session.Store(&registered.Session)
 			return registered, nil
+		}
+		if refusesReports(err) {
+			registration.Reports = false
+			continue
 		}
 		if n.refused(err, time.Since(began)) {
 			return api.Registered{}, fmt.Errorf("cannot join as node %s: %w", n.config.ID, err)
@@ -145,6 +154,31 @@ func (n *Node) beatOn(ctx context.Context, registered api.Registered) error {
 	}
 }
 
+// refusesReports recognises a control plane of before reports: the node registers without the offer.
+func refusesReports(err error) bool {
+	var problem *api.Problem
+	return errors.As(err, &problem) && problem.Code == api.CodeInvalid && problem.Field == "reports"
+}
+
+// report says what the node acted on before this generation, if the control plane asks: its state was
+// restored, and the slots it gave this node since are known here alone. Without an answer the node
+// registers again.
+func (n *Node) report(ctx context.Context, registered api.Registered) error {
+	generation := registered.Version.Generation
+	if registered.Report {
+		bounded, cancel := context.WithTimeout(ctx, reportTimeout)
+		defer cancel()
+		former := n.ring.current.Load().before(generation)
+		if err := n.control.Report(bounded, n.config.ID, registered.Session, former); err != nil {
+			n.logger.Warn("report failed, registering again", "error", err)
+			return errors.Join(err, n.pause(ctx, registerPause(0)))
+		}
+		n.logger.Info("reported", "generation", generation, "had_ring", former != nil)
+	}
+	n.ring.reported(generation)
+	return nil
+}
+
 func lostMembership(err error) bool {
 	code := api.CodeOf(err)
 	return code == api.CodeNodeUnknown || code == api.CodeUnknownSession
@@ -178,6 +212,7 @@ func (n *Node) pause(ctx context.Context, duration time.Duration) error {
 func (n *Node) awaitTick(ctx context.Context, tick <-chan time.Time) error {
 	select {
 	case <-tick:
+	case <-n.reborn: // whatever is waited for, there is news to act on
 	case <-n.leaving:
 		return errStopped
 	case <-n.failed:

@@ -24,6 +24,7 @@ type Node struct {
 
 	ring   *ringView
 	live   chan struct{} // closed at the first ring from the control plane
+	reborn chan struct{} // holds a token while a new generation waits to be registered in
 	gate   gate
 	health *health
 	canary *canary
@@ -61,6 +62,7 @@ func Open(config Config) (*Node, error) {
 		hangUp:   func() {},
 		ring:     newRingView(config.ID),
 		live:     make(chan struct{}),
+		reborn:   make(chan struct{}, 1),
 		health:   newHealth(config.Healthy, config.TTL),
 		leaving:  make(chan struct{}),
 		resigned: make(chan struct{}),
@@ -114,6 +116,7 @@ func (n *Node) start() {
 	n.resign = resign
 	if n.keepsViews() {
 		kept := n.keptView() // read before the watch writes to the folder
+		n.ring.remember(kept)
 		n.running.Go(func() { n.adopt(ctx, kept) })
 		n.running.Go(func() { n.keepViews(ctx) })
 	}

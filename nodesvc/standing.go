@@ -15,6 +15,11 @@ type standing struct {
 	view       *ring.View // nil before the first
 	self       ring.NodeIndex
 	superseded chan struct{} // closed once there is a newer standing
+	// former is the ring that the node acted on before the generation it is in now, until it was
+	// reported; nil: there is nothing to report.
+	former *ring.View
+	// told is the generation up to which it has reported.
+	told uint64
 }
 
 // primaryOf reports whether the node serves the slot, and the epoch it knows of it.
@@ -69,9 +74,60 @@ func (r *ringView) advance(view *ring.View) bool {
 		view:       view,
 		self:       view.Table.IndexOf(r.id),
 		superseded: make(chan struct{}),
+		former:     formerOf(last, view),
+		told:       last.told,
 	})
 	close(last.superseded)
 	return true
+}
+
+// formerOf is what there is to report once view is in force. What has not been reported stays: the
+// node has not acted on anything since that it could have won slots by.
+func formerOf(last *standing, view *ring.View) *ring.View {
+	former := last.former
+	if former == nil {
+		former = last.view
+	}
+	generation := view.Table.Version.Generation
+	if former == nil || former.Table.Version.Generation >= generation || generation <= last.told {
+		return nil
+	}
+	return former
+}
+
+// remember is the ring that an earlier run of the node acted on; it comes before any other.
+func (r *ringView) remember(kept *ring.View) {
+	r.publish.Lock()
+	defer r.publish.Unlock()
+	last := r.current.Load()
+	r.current.Store(&standing{self: ring.NoNode, superseded: make(chan struct{}), former: kept})
+	close(last.superseded)
+}
+
+// reported notes that what the node acted on before a generation has been reported, or need not be.
+func (r *ringView) reported(generation uint64) {
+	r.publish.Lock()
+	defer r.publish.Unlock()
+	last := r.current.Load()
+	if generation <= last.told {
+		return
+	}
+	next := *last
+	next.told, next.former, next.superseded = generation, nil, make(chan struct{})
+	r.current.Store(&next)
+	close(last.superseded)
+}
+
+// before is the newest ring that the node acted on before a generation, nil if there is none.
+func (s *standing) before(generation uint64) *ring.View {
+	switch {
+	case s.former != nil && s.former.Table.Version.Generation < generation:
+		return s.former
+	case s.view != nil && s.view.Table.Version.Generation < generation:
+		return s.view
+	default:
+		return nil
+	}
 }
 
 // until waits for a standing that satisfies enough, and returns the newest one either way.

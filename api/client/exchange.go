@@ -26,6 +26,8 @@ type request struct {
 	path    string
 	query   url.Values
 	body    any // sent as JSON unless nil
+	raw     []byte
+	kind    string // media type of raw, which is sent as it is
 	accept  string
 	timeout time.Duration // of one exchange with one member
 	once    bool          // one round over the members, no second
@@ -70,10 +72,9 @@ func (c *Client) exchange(ctx context.Context, member int, ask request) (answer,
 	if err != nil {
 		return answer{}, fmt.Errorf("cannot read the answer: %w", err)
 	}
-	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	got := answer{
 		status:  response.StatusCode,
-		kind:    kind,
+		kind:    mediaType(response),
 		cluster: api.ClusterID(response.Header.Get(api.HeaderCluster)),
 		body:    body,
 
@@ -98,12 +99,16 @@ func (c *Client) compose(ctx context.Context, member int, ask request) (*http.Re
 		}
 		body = bytes.NewReader(encoded)
 	}
+	kind := api.TypeJSON
+	if ask.raw != nil {
+		body, kind = bytes.NewReader(ask.raw), ask.kind
+	}
 	sent, err := http.NewRequestWithContext(ctx, ask.method, target, body)
 	if err != nil {
 		return nil, err
 	}
 	if body != nil {
-		sent.Header.Set("Content-Type", api.TypeJSON)
+		sent.Header.Set("Content-Type", kind)
 	}
 	sent.Header.Set("Accept", api.TypeJSON)
 	if ask.accept != "" {
@@ -143,6 +148,11 @@ func (a answer) failure() error {
 		return fmt.Errorf("%w: %w", errUnsent, errClear)
 	}
 	return fmt.Errorf("answered %d without a problem: not a Stead control plane", a.status)
+}
+
+func mediaType(response *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	return kind
 }
 
 // clearOverTLS is what net/http says to clients that do not speak TLS where it does.

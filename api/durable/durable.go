@@ -18,6 +18,7 @@ var ErrLocked = errors.New("another process has the data folder open")
 func WriteFile(path string, content []byte) error {
 	fresh := path + ".new"
 	if err := writeSynced(fresh, content); err != nil {
+		_ = os.Remove(fresh) // a full disk wants no half files
 		return fmt.Errorf("cannot write %s: %w", fresh, err)
 	}
 	err := os.Rename(fresh, path)

@@ -44,6 +44,9 @@ func showCluster(s *session, _ []string) error {
 	facts.add("ring", fmt.Sprintf("%s, %d slots, %s each, %s", cluster.Version, 1<<settings.SlotBits,
 		plural(settings.Replicas, "replica"), settings.Hash))
 	facts.add("unassigned", plural(cluster.Unassigned, "slot"))
+	if cluster.Recovering > 0 {
+		facts.add("recovering", plural(cluster.Recovering, "slot"))
+	}
 	facts.add("nodes", fmt.Sprintf("%d up, %d suspect, %d down, %d draining",
 		cluster.Nodes.Up, cluster.Nodes.Suspect, cluster.Nodes.Down, cluster.Nodes.Draining))
 	facts.add("newest change", cluster.Change)

@@ -50,6 +50,7 @@ keys, no-key, slots, replicas) are those of a cluster that is made now; an exist
 		},
 	}
 	f.add(command)
+	command.AddCommand(recoverCommand())
 	return command
 }
 
@@ -75,6 +76,9 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
 	f.addDNS(command)
+	flags.StringVar(&config.SnapshotDir, "snapshot-dir", config.SnapshotDir, "`folder` of this member's own to save snapshots to; without it, none are")
+	flags.DurationVar(&config.SnapshotEvery, "snapshot-every", config.SnapshotEvery, "time between snapshots, if anything changed")
+	flags.IntVar(&config.SnapshotKeep, "snapshot-keep", config.SnapshotKeep, "snapshots to keep, the newest")
 	flags.StringArrayVar(&config.Webhooks, "webhook", nil, "`URL` that changes are posted to, up to 8; the same on every member")
 	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
 	f.addMembership(command)

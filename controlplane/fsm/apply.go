@@ -39,6 +39,9 @@ func Apply(before *State, index uint64, entry []byte) (*State, Result, error) {
 	if problem == nil {
 		problem = d.run(command)
 	}
+	if problem == nil {
+		d.endRecovery()
+	}
 	if problem != nil {
 		d = newDraft(before, index, header)
 		return d.finish(), Result{Problem: problem, Version: before.Version()}, nil
@@ -94,6 +97,8 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.hold(command)
 	case Level:
 		return d.level(command)
+	case Report:
+		return d.report(command)
 	case Delivered:
 		return d.delivered(command)
 	case Arrange:
@@ -166,6 +171,7 @@ func (d *draft) setNode(index ring.NodeIndex, node *Node) {
 	if _, noted := d.oldNodes[index]; !noted {
 		d.oldNodes[index] = d.ringNodeAt(index)
 	}
+	d.state.awaited += countIf(node.awaited()) - countIf(d.state.nodes[index].awaited())
 	d.state.nodes[index] = node
 }
 
@@ -193,6 +199,7 @@ func (d *draft) setSlot(slot ring.Slot, config Slot) {
 		d.oldSlots[slot] = old.replicas(d.state.Settings.Replicas)
 		d.oldEpochs[slot] = old.Epoch
 	}
+	d.state.recovering += countIf(config.Recovering()) - countIf(d.state.slots.at(slot).Recovering())
 	d.state.slots.chunks[chunk][int(slot)%size] = config
 }
 

@@ -29,6 +29,7 @@ const (
 
 	TypeArrange     CommandType = 13 // level 2 from here on
 	TypeMaintenance CommandType = 14
+	TypeReport      CommandType = 15
 	TypeForget      CommandType = 16
 	TypeDelivered   CommandType = 17
 	TypeEnlist      CommandType = 18
@@ -170,6 +171,7 @@ func (Settings) commandType() CommandType  { return TypeSettings }
 func (Want) commandType() CommandType      { return TypeWant }
 func (Hold) commandType() CommandType      { return TypeHold }
 func (Level) commandType() CommandType     { return TypeLevel }
+func (Report) commandType() CommandType    { return TypeReport }
 
 // envelope is the JSON behind the type octet of a log entry.
 type envelope struct {
@@ -233,6 +235,8 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Hold](body)
 	case TypeLevel:
 		return decodeAs[Level](body)
+	case TypeReport:
+		return decodeAs[Report](body)
 	case TypeDelivered:
 		return decodeAs[Delivered](body)
 	case TypeArrange:

@@ -41,6 +41,10 @@ func goldenCommands() map[CommandType]Command {
 		TypeWant:      Want{Base: 4, Want: []byte{0, 0, 0xff, 0xff}, Changes: []api.ChangeID{2, 3}},
 		TypeHold:      Hold{Changes: []api.ChangeID{5}, Reason: "held"},
 		TypeLevel:     Level{Level: 1},
+		TypeReport: Report{
+			Node: "n1", Session: "2-9", Version: api.Version{Generation: 1, Number: 57}, Owners: []api.NodeID{"n2"},
+			Rows: []byte{0, 3, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0},
+		},
 		TypeDelivered: Delivered{Webhook: "00112233445566778899aabbccddeeff", Index: 57},
 		TypeArrange: Arrange{
 			Base: 4, Seen: 7, Rebalance: true, Rollback: 3, Want: []byte{0, 0, 0xff, 0xff}, Settle: []api.ChangeID{6},
@@ -108,12 +112,15 @@ func FuzzApply(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, entry []byte) {
 		h := pair(t)
-		next, _, err := Apply(h.state, h.state.Index+1, entry)
-		if err != nil {
-			return
-		}
-		if err := next.Check(); err != nil {
-			t.Fatal(err)
+		restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
+		for _, state := range []*State{h.state, restored} {
+			next, _, err := Apply(state, state.Index+1, entry)
+			if err != nil {
+				return
+			}
+			if err := next.Check(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }
@@ -136,6 +143,14 @@ func FuzzDecodeState(f *testing.F) {
 		}
 		if err := state.Check(); err != nil {
 			t.Fatal(err)
+		}
+		if state.Cluster == "" {
+			return
+		}
+		// What it would be restored as is refused as a whole, or can be read by every member.
+		var restored bytes.Buffer
+		if h.state.Reborn(state, Rebirth{Kind: "restore", Level: LevelSupported}).Encode(&restored) == nil {
+			_, _ = DecodeState(&restored)
 		}
 	})
 }

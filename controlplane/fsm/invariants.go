@@ -16,11 +16,15 @@ import (
 //  4. Changes: numbered without gaps up to the newest; pending ones are marked so.
 //  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
 //  6. Members: no id and no name twice, and no name asked for twice.
+//  7. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
+//     those of the generation.
 func (s *State) Check() error {
 	if s.Cluster == "" {
 		return nil // nothing can be wrong before there is anything
 	}
-	for _, check := range []func() error{s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions, s.checkMembers} {
+	for _, check := range []func() error{
+		s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions, s.checkMembers, s.checkRecovery,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -114,4 +118,33 @@ func (s *State) checkVersions() error {
 		return problem
 	}
 	return past.Table.Validate()
+}
+
+func (s *State) checkRecovery() error {
+	if s.Generation == 0 || s.Generation > generationMax {
+		return fmt.Errorf("there is no generation %d", s.Generation)
+	}
+	recovering, awaited := 0, 0
+	for _, node := range s.nodes {
+		awaited += countIf(node.awaited())
+	}
+	floor := epochFloor(s.Generation)
+	for i := range s.slots.count() {
+		slot := s.slots.at(ring.Slot(i))
+		recovering += countIf(slot.Recovering())
+		if floor > 0 && slot.Epoch <= floor || slot.Known > floor {
+			return fmt.Errorf("slot %d has epoch %d after %d in generation %d", i, slot.Epoch, slot.Known, s.Generation)
+		}
+		if !slot.Recovering() {
+			continue
+		}
+		awaits, holder := s.Node(slot.Awaits), s.NodeAt(slot.Primary)
+		if awaits != nil && !awaits.Awaited || holder != nil && holder != awaits {
+			return fmt.Errorf("slot %d awaits node %s in vain", i, slot.Awaits)
+		}
+	}
+	if recovering != s.recovering || awaited != s.awaited {
+		return fmt.Errorf("%d slots recover and %d nodes are awaited, counted as %d and %d", recovering, awaited, s.recovering, s.awaited)
+	}
+	return nil
 }

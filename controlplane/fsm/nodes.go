@@ -36,6 +36,7 @@ func (d *draft) gone(node *Node, transition Transition) {
 	status, kind := api.ChangeDone, "expire"
 	if node.Resets() {
 		status = api.ChangePending
+		d.confirm(node) // what it could report may be lost
 	}
 	if transition.Left {
 		kind = "leave"
@@ -150,6 +151,9 @@ func (d *draft) setPatch(known *Node, patch api.NodePatch) (node Node, changed b
 // remove forgets a node. With one replica a slot that it holds is the last copy, so that needs force
 // unless the node was registered to lose its state.
 func (d *draft) remove(command Remove) *api.Problem {
+	if command.Force && d.giveUp(command.Node) {
+		return nil
+	}
 	known, problem := d.state.mustNode(command.Node)
 	if problem != nil {
 		return problem
@@ -200,8 +204,8 @@ func (d *draft) forgetNode(known *Node) {
 func (d *draft) vacate(node *Node) {
 	for i := range d.state.slots.count() {
 		slot := d.state.slots.at(ring.Slot(i))
-		if slot.Primary == node.Index {
-			d.setSlot(ring.Slot(i), Slot{Epoch: slot.Epoch + 1, Primary: ring.NoNode, Kind: KindVacate})
+		if slot.Primary == node.Index || slot.Awaits == node.Registration.ID {
+			d.setSlot(ring.Slot(i), slot.vacated())
 		}
 	}
 }

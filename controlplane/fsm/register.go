@@ -11,6 +11,7 @@ import (
 // register lists a new node, or renews the session of one that is listed.
 func (d *draft) register(asked api.Registration) *api.Problem {
 	asked = asked.WithDefaults()
+	asked.Reports = asked.Reports && d.state.Level >= 2
 	if problem := asked.Validate(); problem != nil {
 		return problem
 	}
@@ -19,12 +20,17 @@ func (d *draft) register(asked api.Registration) *api.Problem {
 	}
 	known := d.state.Node(asked.ID)
 	if known == nil {
-		return d.list(asked)
+		if problem := d.list(asked); problem != nil {
+			return problem
+		}
+	} else {
+		if problem := checkTakeover(known, asked); problem != nil {
+			return problem
+		}
+		d.renew(known, asked)
 	}
-	if problem := checkTakeover(known, asked); problem != nil {
-		return problem
-	}
-	return d.renew(known, asked)
+	d.expectReport(d.result.Node)
+	return nil
 }
 
 // checkFits refuses a node of another service, another geometry, or at a live node's address.
@@ -40,7 +46,7 @@ func (d *draft) checkFits(asked api.Registration) *api.Problem {
 		return api.NewProblem(api.CodeRingGeometry, "this ring has 2^%d slots, not 2^%d", settings.SlotBits, asked.SlotBits).InField("slot_bits")
 	}
 	for _, other := range d.state.nodes {
-		if other == nil || other.Registration.ID == asked.ID || other.Status == api.NodeDown {
+		if other == nil || other.Registration.ID == asked.ID || other.Status == api.NodeDown || other.unheard() {
 			continue
 		}
 		if other.Registration.Address == asked.Address {
@@ -97,7 +103,7 @@ func checkTakeover(known *Node, asked api.Registration) *api.Problem {
 		if asked.StoreID != "" && asked.Boot <= is.Boot && (asked.Boot != 0 || is.Boot != 0) {
 			return api.NewProblem(api.CodeStaleBoot, "start %d of node %s registered already; this is start %d", is.Boot, is.ID, asked.Boot).InField("boot")
 		}
-		if asked.StoreID == "" && asked.Address != is.Address && known.Status != api.NodeDown && !known.Static() {
+		if asked.StoreID == "" && asked.Address != is.Address && known.Status != api.NodeDown && !known.Static() && !known.unheard() {
 			return api.NewProblem(api.CodeNodeIDInUse, "node %s is up at %s", is.ID, is.Address).InField("id").
 				WithNext("choose another id, or stop that node first")
 		}
@@ -110,6 +116,9 @@ func checkTakeover(known *Node, asked api.Registration) *api.Problem {
 // process is new at each start, so there it is enough that the predecessor fell silent.
 func checkOtherStore(known *Node, asked api.Registration) *api.Problem {
 	is := known.Registration
+	if known.unheard() && (asked.Replace || asked.Volatile && is.Volatile) {
+		return nil
+	}
 	if known.Status != api.NodeDown {
 		if asked.Volatile && is.Volatile {
 			if known.Status == api.NodeSuspect {
@@ -128,11 +137,11 @@ func checkOtherStore(known *Node, asked api.Registration) *api.Problem {
 }
 
 // renew gives a listed node a new session and what the registration changes.
-func (d *draft) renew(known *Node, asked api.Registration) *api.Problem {
+func (d *draft) renew(known *Node, asked api.Registration) {
 	is := known.Registration
-	if asked.Nonce != "" && asked.Nonce == is.Nonce && known.Status != api.NodeDown && asked.Address == is.Address {
+	if asked.Nonce != "" && asked.Nonce == is.Nonce && known.Status != api.NodeDown && asked.Address == is.Address && known.Session != "" {
 		d.result.Node = known
-		return nil
+		return
 	}
 	node := *known
 	asked.Weight, asked.Zone = is.Weight, is.Zone // an operator's word outlives a restart: PATCH changes them
@@ -147,7 +156,7 @@ func (d *draft) renew(known *Node, asked api.Registration) *api.Problem {
 	d.result.Node = &node
 	switch {
 	case otherStore && is.StoreID != "":
-		d.replaceStore(&node)
+		d.replaceStore(&node, !known.unheard())
 	case wasDown:
 		d.returned(&node)
 	case asked.Address != is.Address:
@@ -155,11 +164,11 @@ func (d *draft) renew(known *Node, asked api.Registration) *api.Problem {
 	default:
 		d.cause = "register " + string(asked.ID)
 	}
-	return nil
 }
 
-// replaceStore puts the node's new, empty store in the place of the old one: what that held is lost.
-func (d *draft) replaceStore(node *Node) {
+// replaceStore puts the node's new, empty store in the place of the old one: what that held is lost,
+// unless the old one is only what a snapshot remembers.
+func (d *draft) replaceStore(node *Node, loses bool) {
 	lost := 0
 	for i := range d.state.slots.count() {
 		slot := d.state.slots.at(ring.Slot(i))
@@ -177,8 +186,11 @@ func (d *draft) replaceStore(node *Node) {
 		status = api.ChangePending // it may have slots to take back
 	}
 	change := d.addChange("replace", node.Registration.ID, status)
-	change.Lossy = lost > 0
+	change.Lossy = loses && lost > 0
 	change.Detail = fmt.Sprintf("another store; %d slots begin empty", lost)
+	if !loses {
+		change.Detail = "another store than was restored"
+	}
 }
 
 // returned records that a node came back: one that resets takes part in the ring again.

@@ -52,6 +52,7 @@ func (doc *snapshotDocument) restoreNodes(state *State) error {
 		}
 		state.nodes[node.Index] = node
 		state.byID = append(state.byID, uint16(node.Index)) // the document lists them by id; Check makes sure
+		state.awaited += countIf(node.Awaited)
 	}
 	return nil
 }
@@ -65,6 +66,7 @@ func (doc *snapshotDocument) restoreSlots(state *State) error {
 	size := count / chunkCount
 	for i, slot := range doc.Slots {
 		state.slots.chunks[i/size][i%size] = slot
+		state.recovering += countIf(slot.Recovering())
 	}
 	return nil
 }

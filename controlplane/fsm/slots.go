@@ -15,6 +15,7 @@ const (
 	KindNone   SlotKind = 0 // unassigned since the beginning
 	KindFlip   SlotKind = 1 // state none: given to another node at once
 	KindVacate SlotKind = 2 // its node was removed
+	KindReport SlotKind = 3 // restored, or as a store reported after that
 )
 
 // Replica is one member of an in-sync set: a node together with its store, since a node that lost its
@@ -32,12 +33,23 @@ type Slot struct {
 	Kind     SlotKind       `json:"kind,omitempty"`
 	Proposer api.NodeID     `json:"proposer,omitempty"` // of the last change; "" is the control plane
 	Proposal uint64         `json:"proposal,omitempty"`
+	// Awaits is the node whose report the slot waits for; nobody serves it meanwhile. "": none.
+	Awaits api.NodeID `json:"awaits,omitempty"`
+	// Known is the highest epoch of an earlier generation that the configuration stands on.
+	Known ring.Epoch `json:"known,omitempty"`
 }
 
-// replicas is the slot's row in the ring table: the primary, then the others in sync.
+// Recovering reports whether the slot waits for a store's report.
+func (s Slot) Recovering() bool { return s.Awaits != "" }
+
+// replicas is the slot's row in the ring table: the primary, then the others in sync; nobody while
+// it recovers.
 func (s Slot) replicas(most int) []ring.NodeIndex {
 	row := make([]ring.NodeIndex, 1, most)
 	row[0] = s.Primary
+	if s.Recovering() {
+		row[0], s.ISR = ring.NoNode, nil
+	}
 	for _, replica := range s.ISR {
 		if replica.Node != s.Primary && len(row) < most {
 			row = append(row, replica.Node)

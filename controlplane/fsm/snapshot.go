@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -146,7 +147,8 @@ func (r *versionRecord) document(replicas int) versionDocument {
 // DecodeState reads a snapshot whole or not at all.
 func DecodeState(r io.Reader) (*State, error) {
 	reader := bufio.NewReader(io.LimitReader(r, snapshotMax))
-	line, err := reader.ReadString('\n')
+	header, err := reader.ReadSlice('\n') // of bounded length: it may be anything
+	line := string(header)
 	if err != nil || !strings.HasPrefix(line, snapshotMagic) {
 		return nil, fmt.Errorf("%w: no header", ErrSnapshot)
 	}
@@ -155,7 +157,7 @@ func DecodeState(r io.Reader) (*State, error) {
 		return nil, fmt.Errorf("cannot read the snapshot: %w", err)
 	}
 	if sum := sha256.Sum256(body); strings.TrimSpace(line[len(snapshotMagic):]) != hex.EncodeToString(sum[:]) {
-		return nil, fmt.Errorf("%w: digest mismatch", ErrSnapshot)
+		return nil, fmt.Errorf("%w: %s", ErrSnapshot, damage(body))
 	}
 	var doc snapshotDocument
 	if err := json.Unmarshal(body, &doc); err != nil {
@@ -166,4 +168,22 @@ func DecodeState(r io.Reader) (*State, error) {
 		return nil, fmt.Errorf("%w: %w", ErrSnapshot, err)
 	}
 	return state, nil
+}
+
+// damage says what is wrong with a document that is not what its digest was made of.
+func damage(body []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	var document json.RawMessage
+	err := decoder.Decode(&document)
+	var syntax *json.SyntaxError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return fmt.Sprintf("it is cut short after %d bytes of its document", len(body))
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("its document is altered at byte %d of %d", syntax.Offset, len(body))
+	case decoder.InputOffset() < int64(len(body)):
+		return fmt.Sprintf("its document ends at byte %d and %d more follow", decoder.InputOffset(), int64(len(body))-decoder.InputOffset())
+	default:
+		return fmt.Sprintf("its %d bytes of document have another digest: they are altered", len(body))
+	}
 }

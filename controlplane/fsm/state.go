@@ -37,6 +37,9 @@ type State struct {
 	versions tail[*versionRecord]
 	results  tail[*keyedResult] // of commands with an idempotency key, oldest first
 	history  int                // bytes that versions hold on to
+
+	recovering int // slots that nobody serves until a store has reported
+	awaited    int // nodes that have not reported since the generation began
 }
 
 // Node is a registered node.
@@ -50,6 +53,8 @@ type Node struct {
 	Draining     bool
 	// Held: the governor keeps its slots from being given away.
 	Held bool
+	// Awaited: it has not said yet what it last acted on before the state was restored.
+	Awaited bool `json:",omitempty"`
 	// Maintenance is until when its absence is expected, by the state's clock in milliseconds; 0: never was.
 	Maintenance int64 `json:",omitempty"`
 }

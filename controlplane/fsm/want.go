@@ -67,7 +67,7 @@ func (d *draft) flip(rows []ring.NodeIndex) moves {
 	replicas := d.state.Settings.Replicas
 	for i := range d.state.slots.count() {
 		slot, wanted := d.state.slots.at(ring.Slot(i)), rows[i*replicas]
-		if wanted == slot.Primary {
+		if wanted == slot.Primary || slot.Recovering() {
 			continue
 		}
 		count.total++
@@ -75,7 +75,7 @@ func (d *draft) flip(rows []ring.NodeIndex) moves {
 			count.leavesState++
 			count.lossy = count.lossy || holder.Status == api.NodeDown || d.leaves(slot.Primary)
 		}
-		next := Slot{Epoch: slot.Epoch + 1, Primary: wanted, Kind: KindFlip}
+		next := Slot{Epoch: slot.Epoch + 1, Primary: wanted, Kind: KindFlip, Known: slot.Known}
 		if taker := d.state.NodeAt(wanted); taker != nil {
 			next.ISR = []Replica{{Node: wanted, Store: taker.Registration.StoreID}}
 		}

@@ -34,17 +34,18 @@ func (s *Server) showCluster(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	for slot := range state.SlotCount() {
-		if state.Slot(ring.Slot(slot)).Primary == ring.NoNode {
+		if held := state.Slot(ring.Slot(slot)); held.Primary == ring.NoNode && !held.Recovering() {
 			cluster.Unassigned++
 		}
 	}
+	cluster.Recovering = state.Recovering()
 	cluster.Alarms = append(alarms(state), s.control.Alarms(time.Now())...)
 	return writeJSON(w, http.StatusOK, cluster)
 }
 
 // alarms say in words what waits for a person. Nodes that are held outlast their changes in history.
 func alarms(state *fsm.State) []string {
-	var list []string
+	list := recoveryAlarms(state)
 	listed := make(map[api.NodeID]bool)
 	for _, change := range state.HeldChanges() {
 		listed[change.Node] = true

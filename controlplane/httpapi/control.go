@@ -52,6 +52,11 @@ type Control interface {
 	// Vitals measures the member's log and disk, for its metrics.
 	Vitals(now time.Time) Vitals
 
+	// Restore replaces the state of the whole cluster; leader only.
+	Restore(ctx context.Context, actor string, from *fsm.State, force bool) (api.Changed, error)
+	// Snapshots is how saving them goes on this member.
+	Snapshots() api.SnapshotSchedule
+
 	Members() []api.Member
 	// Alarms are conditions this member knows of that want a person.
 	Alarms(now time.Time) []string

@@ -16,6 +16,7 @@ import (
 type forwarder struct {
 	control Control
 	http    *http.Client
+	patient *http.Client // for snapshots, whose time its request's context bounds
 	// identified: members know each other by certificates, and believe each other who is asking.
 	identified bool
 }
@@ -27,16 +28,25 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 	if !known || r.Header.Get(api.HeaderForwarded) != "" {
 		return api.NewProblem(api.CodeNoLeader, "member %s knows no leader now", f.control.ID())
 	}
+	if r.URL.Path == snapshotPath {
+		return f.passLong(w, r, base)
+	}
 	body, problem := wholeBody(r)
 	if problem != nil {
 		return problem
 	}
+	return f.send(w, r, f.http, base, bytes.NewReader(body), int64(len(body)))
+}
+
+// send asks the leader, as long as it leads, and relays what it says.
+func (f *forwarder) send(w http.ResponseWriter, r *http.Request, via *http.Client, base string, body io.Reader, size int64) error {
 	ctx, stop := f.whileLeading(r.Context())
 	defer stop()
-	request, err := http.NewRequestWithContext(ctx, r.Method, base+r.URL.RequestURI(), bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, r.Method, base+r.URL.RequestURI(), body)
 	if err != nil {
 		return err
 	}
+	request.ContentLength = size
 	request.Header = r.Header.Clone()
 	for _, name := range hopByHop {
 		request.Header.Del(name)
@@ -46,7 +56,7 @@ func (f *forwarder) pass(w http.ResponseWriter, r *http.Request) error {
 		request.Header.Set(api.HeaderCaller, caller.String())
 		request.Header.Del("Authorization")
 	}
-	response, err := f.http.Do(request)
+	response, err := via.Do(request)
 	if err != nil {
 		return passFailed(r, err)
 	}

@@ -31,6 +31,7 @@ func newMetrics(control Control, fanout *fanout, certificateExpires func() time.
 	}
 	m.registry.MustRegister(m.requests, m.duration, vitals{control, fanout}, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registerSnapshots(control)
 	if certificateExpires != nil {
 		m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "stead_certificate_expires_timestamp_seconds", Help: "When this process's certificate ends to be valid.",
@@ -46,6 +47,23 @@ func buildInfo() prometheus.Collector {
 	}, func() float64 { return 1 })
 }
 
+// registerSnapshots adds what tells of the schedule.
+func (m *metrics) registerSnapshots(control Control) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stead_snapshot_saved_timestamp_seconds", Help: "When the schedule last saved a snapshot here; 0: not yet.",
+		}, func() float64 {
+			if saved := control.Snapshots().Saved; !saved.IsZero() {
+				return float64(saved.Unix())
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "stead_snapshot_failures_total", Help: "Snapshots that the schedule could not save here.",
+		}, func() float64 { return float64(control.Snapshots().Failures) }),
+	)
+}
+
 func asNumber(yes bool) float64 {
 	if yes {
 		return 1
@@ -56,7 +74,7 @@ func asNumber(yes bool) float64 {
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
 	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events"
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, bound: answerBound(route)}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's
 		start := time.Now()
 		next.ServeHTTP(recorder, r)
@@ -76,11 +94,12 @@ type statusRecorder struct {
 	http.ResponseWriter
 	status  int
 	written bool
+	bound   time.Duration // of the writing
 }
 
 func (r *statusRecorder) WriteHeader(status int) {
 	r.status, r.written = status, true
-	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(answerTimeout))
+	_ = http.NewResponseController(r.ResponseWriter).SetWriteDeadline(time.Now().Add(r.bound))
 	r.ResponseWriter.WriteHeader(status)
 }
 

@@ -48,6 +48,7 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 		Node:    s.show(result.Node, nil),
 		Session: result.Node.Session, BeatEvery: beatEvery(asked),
 		Change: result.Change, Version: result.Version, Note: s.joinNote(result),
+		Report: asked.Reports && s.control.State().Recovers(),
 	})
 }
 
@@ -61,10 +62,10 @@ func beatEvery(asked api.Registration) api.Duration {
 
 // joinNote tells a new node that it will hold nothing, when the others keep what they have.
 func (s *Server) joinNote(result fsm.Result) string {
-	if !result.Created {
+	state := s.control.State()
+	if !result.Created || state.Recovers() {
 		return ""
 	}
-	state := s.control.State()
 	keeping := 0
 	for index, slots := range state.SlotsHeld() {
 		if holder := state.NodeAt(index); holder != nil && !holder.Resets() {

@@ -56,6 +56,9 @@ func withConditions(r *http.Request) (*http.Request, *api.Problem) {
 		}
 		origin.Base = api.ChangeID(base)
 	}
+	if key != "" && r.URL.Path == snapshotPath {
+		return nil, api.NewProblem(api.CodeInvalid, "a restore is no command of the log; it takes no key").InField(api.HeaderIdempotencyKey)
+	}
 	if key != "" {
 		body, problem := wholeBody(r)
 		if problem != nil {

@@ -50,6 +50,8 @@ type Server struct {
 	metrics *metrics
 	logger  *slog.Logger
 	http    *http.Server
+	// decoders are the places for large bodies.
+	decoders chan struct{}
 	// subscribers is a place for each reader of events.
 	subscribers subscribers
 }
@@ -59,9 +61,11 @@ func New(config Config) *Server {
 	s := &Server{
 		control: config.Control,
 		door:    &door{identified: config.Identified, tokens: config.Tokens},
-		forward: &forwarder{control: config.Control, http: config.HTTP, identified: config.Identified},
+		forward: &forwarder{control: config.Control, http: config.HTTP, patient: patient(config.HTTP), identified: config.Identified},
 		fanout:  newFanout(config.Control),
 		logger:  config.Logger,
+
+		decoders: make(chan struct{}, decodersMax),
 	}
 	s.metrics = newMetrics(config.Control, s.fanout, config.CertificateExpires)
 	s.metrics.registry.MustRegister(config.Collectors...)
@@ -136,6 +140,10 @@ func (s *Server) routes() []route {
 		{"DELETE", "/v1/members/{id}", leader, s.removeMember},
 		{"POST", "/v1/leader/transfer", leader, s.transferLeader},
 		{"POST", "/v1/peers", here, s.exchangePeers},
+
+		{"GET", snapshotPath, readable, s.saveSnapshot},
+		{"PUT", snapshotPath, leader, s.restoreSnapshot},
+		{"POST", reportPath, leader, s.reportNode},
 	}
 }
 
@@ -197,8 +205,10 @@ func (s *Server) stamp(next http.Handler) http.Handler {
 // serve finds the member that answers, and writes whatever error comes of it.
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, bodyMax)
-		err := s.answer(route, w, r)
+		err := boundBody(route.path, w, r)
+		if err == nil {
+			err = s.answer(route, w, r)
+		}
 		if err == nil {
 			return
 		}

@@ -135,6 +135,7 @@ var gauges = []gauge{
 	single("stead_ring_version", "Number of the ring version.", func(r reading) uint64 { return r.state.Number }),
 	single("stead_ring_slots", "Slots of the ring.", func(r reading) int { return r.state.SlotCount() }),
 	single("stead_ring_slots_unassigned", "Slots that no node holds.", reading.unassigned),
+	single("stead_ring_slots_recovering", "Slots that wait for a store's report after a restore.", func(r reading) int { return r.state.Recovering() }),
 	single("stead_ring_slots_most", "Slots of the node that holds most.", reading.mostSlots),
 	single("stead_ring_changes_pending", "Changes that wait for the planner.", func(r reading) int { return len(r.state.Pending()) }),
 	single("stead_ring_changes_held", "Changes that the eviction governor holds.", func(r reading) int { return len(r.state.HeldChanges()) }),

@@ -44,6 +44,10 @@ type Directory struct {
 // share an identity.
 var ErrElsewhere = errors.New("the member is still heard from at another address")
 
+// ErrRecovered ends a member that its cluster has gone on without: a person made another member the
+// only one of it, or restored it there. Two control planes of one cluster must not stand side by side.
+var ErrRecovered = errors.New("this cluster was recovered elsewhere, without this member")
+
 // ErrOtherCluster refuses a member of another cluster.
 var ErrOtherCluster = errors.New("the member is of another cluster")
 
@@ -136,6 +140,9 @@ func (d *Directory) merge(message api.Peers, now time.Time) (changed bool, err e
 	if message.Self.ID == d.self.ID && message.Self.API != d.self.API {
 		return changed, fmt.Errorf("%w: this is %s, at %s", ErrElsewhere, d.self.ID, d.self.API)
 	}
+	if err := checkGeneration(self, message.Self); err != nil {
+		return changed, err
+	}
 	if message.Self.ID != d.self.ID {
 		known := d.known[message.Self.ID]
 		if known != nil && known.info.API != message.Self.API && now.Sub(known.heard) <= AliveWithin {
@@ -160,6 +167,17 @@ func (d *Directory) merge(message api.Peers, now time.Time) (changed bool, err e
 		}
 	}
 	return changed, nil
+}
+
+// checkGeneration finds out that the other member's cluster was this one's, and no longer is. Ids hold
+// a nonce, so a member that this one's configuration lists is of this cluster, whatever it calls it now.
+func checkGeneration(self, other api.PeerInfo) error {
+	related := slices.Contains(self.Members, other.ID) || self.Cluster != "" && self.Cluster == other.Cluster
+	if !related || other.Generation <= self.Generation || len(other.Members) == 0 || slices.Contains(other.Members, self.ID) {
+		return nil
+	}
+	return fmt.Errorf("%w: member %s leads it on in generation %d, this one stands at %d",
+		ErrRecovered, other.Name, other.Generation, self.Generation)
 }
 
 func validatePeer(info api.PeerInfo) error {

@@ -36,6 +36,8 @@ type Exchange struct {
 	Logger    *slog.Logger
 	// Settled reports whether the cluster stands.
 	Settled func() bool
+	// Fatal is told that the cluster was recovered without this member.
+	Fatal func(error)
 
 	refused string // what the last refusal said, so that it is logged once
 }
@@ -127,5 +129,9 @@ func (e *Exchange) tell(ctx context.Context, base string) error {
 	if err := json.NewDecoder(io.LimitReader(response.Body, messageMax)).Decode(&answer); err != nil {
 		return fmt.Errorf("cannot read the answer of %s: %w", base, err)
 	}
-	return e.Directory.Merge(answer, time.Now())
+	err = e.Directory.Merge(answer, time.Now())
+	if errors.Is(err, ErrRecovered) {
+		e.Fatal(err)
+	}
+	return err
 }

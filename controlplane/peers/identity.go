@@ -41,6 +41,24 @@ func HasIdentity(dataDir string) bool {
 	return err == nil
 }
 
+// ReadIdentity reads the identity of a folder that has one; no start is counted.
+func ReadIdentity(dataDir, name string) (*Identity, error) {
+	identity := &Identity{dataDir: dataDir}
+	raw, err := os.ReadFile(filepath.Join(dataDir, identityName))
+	if err == nil {
+		err = json.Unmarshal(raw, identity)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("cannot read the member's identity: %w", err)
+	case identity.Name == "" || identity.Nonce == "":
+		return nil, fmt.Errorf("cannot read the member's identity %s: it is damaged", filepath.Join(dataDir, identityName))
+	case identity.Name != name:
+		return nil, fmt.Errorf("cannot take the folder for member %s's: %w, %s", name, ErrFolderOf, identity.Name)
+	}
+	return identity, nil
+}
+
 // LoadIdentity reads the folder's identity, or makes one, and counts this start.
 func LoadIdentity(dataDir, name string) (*Identity, error) {
 	if err := os.MkdirAll(dataDir, 0o700); err != nil {

@@ -6,8 +6,8 @@
 //
 // A proposal is a plan that a person asked to see: the command that carries it out, applied to a copy.
 //
-// Its invariant: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
-// a person asked for says so.
+// Its invariants: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
+// a person asked for says so; a slot that recovers is left alone.
 package planner
 
 import (
@@ -181,13 +181,13 @@ func spread(state *fsm.State, table *ring.Table, settle []api.ChangeID, takeFrom
 	return want
 }
 
-// slotsFree lists the slots that a plan may touch: all but those that stay with a node that is down,
-// because their state waits for it, because the governor holds it, or because nobody gave it up yet.
+// slotsFree lists the slots that a plan may touch: all but those that recover, for a store may yet say
+// that it has them, and those that stay with a node that is down, because their state waits for it, because the governor holds it, or because nobody gave it up yet.
 func slotsFree(state *fsm.State, table *ring.Table, settle []api.ChangeID) []ring.Slot {
 	keeps := keepers(state, settle)
 	free := make([]ring.Slot, 0, len(table.Epochs))
 	for slot := range table.Epochs {
-		if !keeps[table.Primary(ring.Slot(slot))] {
+		if !keeps[table.Primary(ring.Slot(slot))] && !state.Slot(ring.Slot(slot)).Recovering() {
 			free = append(free, ring.Slot(slot))
 		}
 	}

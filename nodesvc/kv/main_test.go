@@ -69,6 +69,9 @@ func (c *soloControl) Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, e
 	return api.Beaten{}, nil
 }
 
+func (c *soloControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
+	return nil
+}
 func (*soloControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (c *soloControl) Drain(context.Context, api.NodeID) (api.Changed, error) {

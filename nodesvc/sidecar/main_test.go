@@ -159,6 +159,9 @@ func (f *fakeControl) Beat(_ context.Context, _ api.NodeID, beat api.Beat) (api.
 	return api.Beaten{}, nil
 }
 
+func (f *fakeControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
+	return nil
+}
 func (*fakeControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (f *fakeControl) Drain(context.Context, api.NodeID) (api.Changed, error) {

@@ -129,6 +129,9 @@ func (o operation) describe(r *reflector) described {
 		}
 		d.RequestBody = &requestBody{Required: requires(r, body), Content: map[string]media{api.TypeJSON: {body}}}
 	}
+	if o.octets != "" {
+		d.RequestBody = &requestBody{Content: map[string]media{o.octets: {}}}
+	}
 	for status, content := range o.answers {
 		d.Responses[strconv.Itoa(status)] = answerOf(r, status, content)
 	}
@@ -195,7 +198,9 @@ func sharedParameters() map[string]parameter {
 		shared[name] = parameter
 	}
 	for name, parameter := range shared {
-		parameter.Name = name
+		if parameter.Name == "" {
+			parameter.Name = name
+		}
 		shared[name] = parameter
 	}
 	return shared

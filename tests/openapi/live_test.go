@@ -62,13 +62,17 @@ func (m member) await(path string, reached func(status int, body []byte) bool) {
 	m.t.Fatalf("waited in vain for %s", path)
 }
 
-func (m member) send(method string, try try) (*http.Response, []byte) {
+func (m member) send(method string, asked try) (*http.Response, []byte) {
 	m.t.Helper()
-	request, err := http.NewRequest(method, m.base+try.path, strings.NewReader(try.body))
+	if path, copied := strings.CutPrefix(asked.body, "@"); copied {
+		_, body := m.send(http.MethodGet, try{path: path})
+		asked.body = string(body)
+	}
+	request, err := http.NewRequest(method, m.base+asked.path, strings.NewReader(asked.body))
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	for _, header := range try.headers {
+	for _, header := range asked.headers {
 		name, value, _ := strings.Cut(header, ": ")
 		request.Header.Set(name, value)
 	}
@@ -153,6 +157,9 @@ func checkBody(t *testing.T, doc *document, o operation, described described, tr
 	if try.body == "" || try.status >= 400 {
 		return
 	}
+	if o.octets != "" {
+		return
+	}
 	if described.RequestBody == nil {
 		t.Errorf("%s takes no body", o.endpoint)
 		return
@@ -208,7 +215,7 @@ func TestOperatorsAreToldWhatIsWrong(t *testing.T) {
 	for _, o := range operations {
 		method, path, _ := strings.Cut(o.endpoint, " ")
 		described := doc.Paths[path][strings.ToLower(method)]
-		if described.RequestBody == nil {
+		if described.RequestBody == nil || o.octets != "" {
 			continue
 		}
 		path = strings.ReplaceAll(path, "{id}", "n1")

@@ -11,6 +11,7 @@ type operation struct {
 	query    []string // names in parameters
 	write    bool     // it goes through the log: it takes Idempotency-Key and If-Match, and names its actor
 	body     any      // a value of the request's Go type; nil: none
+	octets   string   // media type of a request's body that is no JSON
 	open     bool     // unknown fields of the body are ignored
 	answers  answers
 	codes    []api.Code // beside those every request may meet
@@ -31,7 +32,8 @@ var (
 	text    = content{"text/plain": nil}
 )
 
-// try is a request that must be answered as the document says. Headers are "Name: value".
+// try is a request that must be answered as the document says. Headers are "Name: value"; a body
+// "@/path" is what a GET of that path answers.
 type try struct {
 	path    string // with its query; "" is the endpoint's own
 	body    string
@@ -125,6 +127,12 @@ var operations = []operation{
 			{path: "/v1/nodes/n1/maintenance", body: `{"for":"25h"}`, status: 400},
 			{path: "/v1/nodes/n9/maintenance", body: `{"for":"15m"}`, status: 404},
 		},
+	},
+	{
+		endpoint: "POST /v1/nodes/{id}/report", id: "reportNode", tag: nodesTag, query: []string{"session"}, octets: api.TypeRing,
+		summary: "After a restore: the ring that the node last acted on, in its binary form, or nothing if it had none.",
+		answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown, api.CodeUnknownSession, api.CodeWrongCluster, api.CodeRingGeometry},
+		tries: []try{{path: "/v1/nodes/n1/report", status: 200}, {path: "/v1/nodes/n1/report", body: "no ring", status: 400}},
 	},
 	{
 		endpoint: "GET /v1/ring", id: "pollRing", tag: ringTag, query: []string{"after", "wait", "consistency"},
@@ -292,6 +300,18 @@ var operations = []operation{
 		tries: []try{{path: "/v1/nodes/n2?force=lossy", status: 200}, {path: "/v1/nodes/n2", status: 404}, {path: "/v1/nodes/n1?force=no", status: 400}},
 	},
 	{
+		endpoint: "GET /v1/snapshot", id: "saveSnapshot", tag: clusterTag, query: []string{"consistency"},
+		summary: "The control plane's whole state, the hash key included.",
+		answers: answers{200: {api.TypeSnapshot: nil}}, codes: []api.Code{api.CodeOverloaded},
+		tries: []try{{status: 200}, {path: "/v1/snapshot?consistency=stale", status: 200}},
+	},
+	{
+		endpoint: "PUT /v1/snapshot", id: "restoreSnapshot", tag: clusterTag, query: []string{"other"}, octets: api.TypeSnapshot,
+		summary: "Put a snapshot in the place of the whole state. The generation rises, and every store is waited for.",
+		answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeSnapshotDamaged, api.CodeWrongCluster, api.CodeUnsupported, api.CodeOverloaded},
+		tries: []try{{body: "no snapshot", status: 400}, {body: "@/v1/snapshot", status: 200}},
+	},
+	{
 		endpoint: "GET /livez", id: "livez", tag: processTag, summary: "The process runs.",
 		answers: answers{200: text}, tries: []try{{status: 200}},
 	},
@@ -313,6 +333,8 @@ var parameters = map[string]parameter{
 	"before":  {Description: "Only what is older than this; next of the page before.", Schema: counted(0, integerMax)},
 	"limit":   {Description: "At most so many; 50 unless given.", Schema: counted(1, 1000)},
 	"force":   {Description: "lossy gives up state that nobody else holds.", Schema: &schema{Type: "string", Enum: []string{"lossy"}}},
+	"session": {Description: "The node's session.", Schema: &schema{Type: "string"}},
+	"other":   {Name: "force", Description: "other-cluster takes a snapshot of another cluster.", Schema: &schema{Type: "string", Enum: []string{"other-cluster"}}},
 	"from":    {Description: "A version (7 or 1-7), or a change (c3): the ring as it left it.", Schema: point()},
 	"to":      {Description: "As from; the present ring unless given.", Schema: point()},
 	"after":   {Description: "Answer when there is something newer than this: ring version 1-7, or 7; a roster's mark; an event's id.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
