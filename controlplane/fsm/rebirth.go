@@ -52,7 +52,7 @@ func (s *State) Reborn(from *State, how Rebirth) *State {
 	change.Lossy = true
 	change.Detail = fmt.Sprintf("%s; %d slots wait for reports", how.Detail, next.recovering)
 	change.First, change.Last = next.Version(), next.Version()
-	return next
+	return d.finish()
 }
 
 // adoptNodes lists the nodes that another state lists. None of them is known to live.
