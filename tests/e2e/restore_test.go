@@ -187,6 +187,11 @@ func TestRestoreIntoAFreshCluster(t *testing.T) {
 		c.Static(fmt.Sprintf("s%d", i), fmt.Sprintf("127.0.0.1:%d", 1+i))
 		pause(1100 * time.Millisecond)
 	}
+	c.Await("the last change to be planned", func(ctx context.Context) bool {
+		list, err := c.Client.Changes(ctx, 0, 1)
+		return err == nil && list.Changes[0].Status == api.ChangeDone
+	})
+	pause(1100 * time.Millisecond)
 	var files []string
 	c.Await("the schedule to save the last state", func(context.Context) bool {
 		files, _ = filepath.Glob(filepath.Join(saved, "*"))
