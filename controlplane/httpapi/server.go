@@ -208,6 +208,7 @@ func (s *Server) serve(route route) http.Handler {
 		err := boundBody(route.path, w, r)
 		if err == nil {
 			err = s.answer(route, w, r)
+			drainBody(route.path, w, r)
 		}
 		if err == nil {
 			return

@@ -58,6 +58,15 @@ func boundBody(path string, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// drainBody reads what is left of a large body that was answered early: who still sends would not read
+// the answer.
+func drainBody(path string, w http.ResponseWriter, r *http.Request) {
+	if path == snapshotPath {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) // as for any other body
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+}
+
 // answerBound is how long the writing of a route's answer may take.
 func answerBound(path string) time.Duration {
 	if path == snapshotPath {
@@ -137,7 +146,6 @@ func (s *Server) restoreSnapshot(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer leave()
 	state, err := fsm.DecodeState(r.Body)
-	_, _ = io.Copy(io.Discard, r.Body) // who still sends would not read the answer
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
