@@ -114,6 +114,18 @@ func NewConfig() Config {
 
 // Validate reports what cannot work.
 func (c Config) Validate() error {
+	for _, check := range []func() error{
+		c.validateIdentity, c.validateCompany, c.validatePlanning, c.validateSnapshots, c.validateWebhooks,
+		c.DNS.Validate, c.validateFounding,
+	} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) validateIdentity() error {
 	if err := api.ValidateMemberName(c.Name); err != nil {
 		return err
 	}
@@ -123,44 +135,61 @@ func (c Config) Validate() error {
 	if c.DataDir == "" {
 		return errors.New("a data folder is needed: --data-dir")
 	}
+	if _, err := transport.Advertised(c.Listen, c.Advertise); err != nil {
+		return err
+	}
+	_, err := transport.Advertised(c.RaftListen, c.RaftAdvertise)
+	return err
+}
+
+// validateCompany is about the other members.
+func (c Config) validateCompany() error {
 	for _, address := range c.Join {
 		if err := api.ValidateAddress(address); err != nil {
 			return fmt.Errorf("cannot join: %w", err)
 		}
 	}
-	if _, err := transport.Advertised(c.Listen, c.Advertise); err != nil {
-		return err
-	}
-	if _, err := transport.Advertised(c.RaftListen, c.RaftAdvertise); err != nil {
-		return err
-	}
 	if c.Expect < 0 || c.Expect > membership.MembersMax {
 		return fmt.Errorf("cannot expect %d members: 1, 3 or 5 are usual", c.Expect)
 	}
+	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
+		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)
+	}
+	if c.MemberDeadAfter < 0 || c.MemberDeadAfter > 0 && c.MemberDeadAfter < memberDeadAfterMin {
+		return fmt.Errorf("a member is dead after %v at the least, or never (0)", memberDeadAfterMin)
+	}
+	return nil
+}
+
+func (c Config) validatePlanning() error {
+	if !(c.EvictShare >= 0 && c.EvictShare <= 1) || c.EvictWindow <= 0 || c.PlanDelay < 0 {
+		return errors.New("the evict share is between 0 and 1, its window positive, the plan delay not negative")
+	}
+	return nil
+}
+
+func (c Config) validateSnapshots() error {
+	if c.SnapshotDir != "" && (c.SnapshotEvery < snapshotEveryMin || c.SnapshotKeep < 1) {
+		return fmt.Errorf("snapshots are saved every %v or less often, and at least one is kept", snapshotEveryMin)
+	}
+	if c.SnapshotInterval < snapshotIntervalMin || c.SnapshotThreshold == 0 || c.TrailingLogs == 0 {
+		return fmt.Errorf("the snapshot interval is at least %v, its threshold and the trailing log at least 1", snapshotIntervalMin)
+	}
+	return nil
+}
+
+func (c Config) validateWebhooks() error {
 	if err := webhooks.ValidateURLs(c.Webhooks); err != nil {
 		return err
 	}
 	if len(c.Webhooks) > 0 && len(c.WebhookKey) == 0 {
 		return errors.New("webhooks are signed: a key is needed, --webhook-key-file")
 	}
-	if joined := len(slices.Compact(slices.Sorted(slices.Values(c.Join)))); c.Expect != 0 && c.Expect < joined {
-		return fmt.Errorf("cannot expect %d members and join %d: --join names no others than the members", c.Expect, joined)
-	}
-	if !(c.EvictShare >= 0 && c.EvictShare <= 1) || c.EvictWindow <= 0 || c.PlanDelay < 0 {
-		return errors.New("the evict share is between 0 and 1, its window positive, the plan delay not negative")
-	}
-	if err := c.DNS.Validate(); err != nil {
-		return err
-	}
-	if c.SnapshotDir != "" && (c.SnapshotEvery < snapshotEveryMin || c.SnapshotKeep < 1) {
-		return fmt.Errorf("snapshots are saved every %v or less often, and at least one is kept", snapshotEveryMin)
-	}
-	if c.MemberDeadAfter < 0 || c.MemberDeadAfter > 0 && c.MemberDeadAfter < memberDeadAfterMin {
-		return fmt.Errorf("a member is dead after %v at the least, or never (0)", memberDeadAfterMin)
-	}
-	if c.SnapshotInterval < snapshotIntervalMin || c.SnapshotThreshold == 0 || c.TrailingLogs == 0 {
-		return fmt.Errorf("the snapshot interval is at least %v, its threshold and the trailing log at least 1", snapshotIntervalMin)
-	}
+	return nil
+}
+
+// validateFounding is about the settings that a new cluster would get.
+func (c Config) validateFounding() error {
 	founding := c.Settings
 	founding.HashKey = "00000000000000000000000000000000"
 	if problem := founding.Validate(); problem != nil {
