@@ -24,12 +24,11 @@ func listProxies(s *session, _ []string) error {
 	return s.print(list, func(t *table) {
 		t.header = []string{"ID", "ADDRESS", "ADMIN", "STATUS", "RING", "LAG", "HEARD", "REFUSES"}
 		for _, proxy := range list.Proxies {
-			var version any = proxy.Version
-			if proxy.Version == (api.Version{}) {
-				version = ""
+			version, heard := proxy.Version.String(), proxy.LastBeat.String()+" ago"
+			if proxy.Version == (api.Version{}) { // only the leader before heard of it
+				version, heard = "", "over "+heard
 			}
-			t.add(proxy.ID, proxy.Address, proxy.Admin, proxy.Status, version, proxy.Lag,
-				proxy.LastBeat.String()+" ago", proxy.Nack)
+			t.add(proxy.ID, proxy.Address, proxy.Admin, proxy.Status, version, proxy.Lag, heard, proxy.Nack)
 		}
 	})
 }

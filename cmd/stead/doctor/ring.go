@@ -121,7 +121,7 @@ func checkProxies(f *Facts, r *report) {
 	for _, proxy := range f.Proxies.Proxies {
 		switch {
 		case proxy.Status == api.ProxyDown:
-			r.warn("start it again, or take it out of DNS", "proxy %s was last heard of %v ago", proxy.ID, proxy.LastBeat)
+			r.warn("start it again, or take it out of DNS", "proxy %s has not been heard of for %v or more", proxy.ID, proxy.LastBeat)
 			continue
 		case proxy.Nack != "":
 			r.fail("give it the cluster's --key rules, or upgrade it", "proxy %s refuses the ring: %s", proxy.ID, proxy.Nack)
