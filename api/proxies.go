@@ -21,10 +21,10 @@ type Proxy struct {
 	ID       ProxyID  `json:"id"`
 	Address  string   `json:"address"`
 	Admin    string   `json:"admin,omitempty"`
-	Version  Version  `json:"version"`
+	Version  Version  `json:"version"` // 0-0: this leader never heard of it, only one before
 	Nack     string   `json:"nack,omitempty"`
-	Status   string   `json:"status"` // up, down, draining
-	LastBeat Duration `json:"last_beat"`
+	Status   string   `json:"status"`    // up, down, draining
+	LastBeat Duration `json:"last_beat"` // at least, of one that this leader never heard of
 	// Lag counts the versions it is behind the leader.
 	Lag uint64 `json:"lag"`
 }

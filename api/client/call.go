@@ -108,7 +108,7 @@ func (t *tries) nobodyListens() bool {
 
 // giveUp sums up why no member did what was asked: a member's own problem if there is one.
 func (c *Client) giveUp(ctx context.Context, tries *tries) error {
-	var tried []string
+	var tried attempts
 	unreachable := ErrUnreachable
 	for member, failure := range tries.failures {
 		if api.CodeOf(failure) != "" {
@@ -118,15 +118,28 @@ func (c *Client) giveUp(ctx context.Context, tries *tries) error {
 			unreachable = fmt.Errorf("%w: %w", ErrUnreachable, ErrUntrusted)
 		}
 		if failure != nil {
-			tried = append(tried, fmt.Sprintf("%s: %v", c.members.urls[member], failure))
+			tried = append(tried, fmt.Errorf("%s: %w", c.members.urls[member], failure))
 		}
 	}
-	err := fmt.Errorf("%w (%s)", unreachable, strings.Join(tried, "; "))
+	err := fmt.Errorf("%w (%w)", unreachable, tried)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", context.Canceled, err)
 	}
 	return err
 }
+
+// attempts are what members' failures came to, one after the other.
+type attempts []error
+
+func (a attempts) Error() string {
+	texts := make([]string, len(a))
+	for i, err := range a {
+		texts[i] = err.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (a attempts) Unwrap() []error { return a }
 
 func wrap(aim string, err error) error {
 	if err == nil {

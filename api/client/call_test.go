@@ -112,6 +112,8 @@ func TestCallGivesUp(t *testing.T) {
 		if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "http://a:7400: cannot connect: connection refused") ||
 			!strings.Contains(err.Error(), "http://b:7400: ") {
 			t.Errorf("got %v, want ErrUnreachable naming both members", err)
+		} else if !errors.Is(err, errUnsent) {
+			t.Errorf("%v hides why the members did not answer", err)
 		}
 		if took := time.Since(start); took != callPatience {
 			t.Errorf("gave up after %v, want %v", took, callPatience)

@@ -118,6 +118,9 @@ func BaseURL(member, scheme string) (string, error) {
 		text = scheme + "://" + text
 	}
 	base, err := url.Parse(text)
+	if err == nil && base.Scheme != scheme && (base.Scheme == "http" || base.Scheme == "https") {
+		return "", fmt.Errorf("member %q: this client speaks %s, %s", api.Clip(member), scheme, speaks[scheme])
+	}
 	if err != nil || base.Scheme != scheme || base.User != nil || strings.Trim(base.Path, "/") != "" ||
 		base.RawQuery != "" || base.Fragment != "" {
 		return "", fmt.Errorf("member %q is neither host:port nor %s://host:port", api.Clip(member), scheme)
@@ -127,6 +130,9 @@ func BaseURL(member, scheme string) (string, error) {
 	}
 	return scheme + "://" + base.Host, nil
 }
+
+// speaks says why a client speaks a scheme.
+var speaks = map[string]string{"http": "having no CA to trust", "https": "having a CA to trust"}
 
 // refuseRedirect keeps the client at the addresses it was given.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

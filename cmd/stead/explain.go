@@ -81,7 +81,7 @@ func explain(s *session, method, target string, headers []string) error {
 func parseRequest(method, target string, headers []string) (*wire.Request, error) {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
-	hasHost := strings.Contains(target, "://")
+	hasHost := false
 	for _, line := range headers {
 		name, _, found := strings.Cut(line, ":")
 		if !found {
@@ -91,7 +91,7 @@ func parseRequest(method, target string, headers []string) (*wire.Request, error
 		fmt.Fprintf(&head, "%s\r\n", line)
 	}
 	if !hasHost {
-		head.WriteString("Host: stead\r\n")
+		fmt.Fprintf(&head, "Host: %s\r\n", hostOf(target))
 	}
 	head.WriteString("\r\n")
 	request := &wire.Request{}
@@ -99,6 +99,16 @@ func parseRequest(method, target string, headers []string) (*wire.Request, error
 		return nil, api.NewProblem(api.CodeBadRequest, "%v", err)
 	}
 	return request, nil
+}
+
+// hostOf is what a client writes into Host for a target; any name will do for a path.
+func hostOf(target string) string {
+	if _, behind, absolute := strings.Cut(target, "://"); absolute && !strings.HasPrefix(target, "/") {
+		host, _, _ := strings.Cut(behind, "/")
+		host, _, _ = strings.Cut(host, "?")
+		return host
+	}
+	return "stead"
 }
 
 // fields shows a parsed head to the key rules.

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/stead-io/stead/api"
+)
 
 func proxiesCommand() *cobra.Command {
 	command := &cobra.Command{
@@ -20,8 +24,11 @@ func listProxies(s *session, _ []string) error {
 	return s.print(list, func(t *table) {
 		t.header = []string{"ID", "ADDRESS", "ADMIN", "STATUS", "RING", "LAG", "HEARD", "REFUSES"}
 		for _, proxy := range list.Proxies {
-			t.add(proxy.ID, proxy.Address, proxy.Admin, proxy.Status, proxy.Version, proxy.Lag,
-				proxy.LastBeat.String()+" ago", proxy.Nack)
+			version, heard := proxy.Version.String(), proxy.LastBeat.String()+" ago"
+			if proxy.Version == (api.Version{}) { // only the leader before heard of it
+				version, heard = "", "over "+heard
+			}
+			t.add(proxy.ID, proxy.Address, proxy.Admin, proxy.Status, version, proxy.Lag, heard, proxy.Nack)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -54,9 +55,17 @@ func diff(s *session, points []string, eachSlot bool) error {
 	return slots.write(s.stdout())
 }
 
+// ringPoint is a version (7 or 1-7), or a change (c12): the ring as it left it.
+var ringPoint = regexp.MustCompile(`^(c[0-9]+|([0-9]+-)?[0-9]+)$`)
+
 // compare asks for the difference between two points, or for that one change made.
 func compare(s *session, points []string) (api.RingDiff, error) {
 	ctx := s.command.Context()
+	for _, point := range points {
+		if !ringPoint.MatchString(point) {
+			return api.RingDiff{}, usage("%q is neither a version such as 7 or 1-7 nor a change such as c12", point)
+		}
+	}
 	number, isChange := strings.CutPrefix(points[0], "c")
 	switch {
 	case len(points) == 2:

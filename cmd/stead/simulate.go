@@ -120,7 +120,11 @@ func printSimulation(to io.Writer, report simulate.Report) error {
 			defer fmt.Fprintf(to, "\n%s: %s\n", scheme.Name, scheme.Reason)
 			continue
 		}
-		t.add(scheme.Name, scheme.Moved, percent(scheme.Moved, report.Keys), fmt.Sprintf("%.2f", scheme.Ratio),
+		ratio := "-" // to nothing there is none
+		if report.Minimum > 0 {
+			ratio = fmt.Sprintf("%.2f", scheme.Ratio)
+		}
+		t.add(scheme.Name, scheme.Moved, percent(scheme.Moved, report.Keys), ratio,
 			fmt.Sprintf("%.3f", scheme.PeakBefore), fmt.Sprintf("%.3f", scheme.PeakAfter), fmt.Sprintf("%.1f", scheme.Nanos))
 	}
 	return t.write(to)

@@ -104,7 +104,7 @@ func inspectSnapshot(command *cobra.Command, path string) (api.SnapshotFacts, er
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
-			return api.SnapshotFacts{}, err
+			return api.SnapshotFacts{}, fmt.Errorf("cannot read the snapshot: %w", err)
 		}
 		defer file.Close()
 		source = file
@@ -165,7 +165,7 @@ func restoreSnapshot(s *session, path string, force, yes bool) error {
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot read the snapshot: %w", err)
 	}
 	defer file.Close()
 	changed, err := s.Restore(s.command.Context(), file, facts.Bytes, force)

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -263,6 +264,17 @@ func TestGreetingIsChecked(t *testing.T) {
 	f("stead-raft/1 " + strings.Repeat("x", 1000))
 	f("\x00\x00\x00\x00\n")
 	g.propose(m, "still")
+}
+
+// TestGreetingOfNobody: a connection that ends before a word was said is no error worth a line in the
+// log, which Raft writes for all but io.EOF itself.
+func TestGreetingOfNobody(t *testing.T) {
+	near, far := net.Pipe()
+	_ = far.Close()
+	conn := &greetedConn{Conn: near, reader: bufio.NewReader(near), self: "c1"}
+	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("got %v, want io.EOF", err)
+	}
 }
 
 func TestLinearizeNeedsTheBarrier(t *testing.T) {

@@ -137,6 +137,9 @@ func (c *greetedConn) Close() error {
 func (c *greetedConn) checkGreeting() error {
 	_ = c.SetDeadline(time.Now().Add(greetingTimeout)) // with TLS, its handshake falls in here too
 	line, err := c.reader.ReadSlice('\n')
+	if err == io.EOF && len(line) == 0 {
+		return io.EOF // somebody looked whether the port is open: Raft passes over it in silence
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read the greeting of %s: %w", c.RemoteAddr(), err)
 	}

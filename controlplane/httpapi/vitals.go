@@ -89,7 +89,7 @@ func (r reading) count(matches func(api.Proxy) bool) (count int) {
 
 func (r reading) mostLag() (most uint64) {
 	for _, proxy := range r.proxies {
-		if proxy.Status == "up" {
+		if proxy.Status == api.ProxyUp {
 			most = max(most, proxy.Lag)
 		}
 	}
@@ -154,7 +154,7 @@ var gauges = []gauge{
 	{
 		desc: prometheus.NewDesc("stead_proxies", "Proxies by status; only the leader knows.", []string{"status"}, nil),
 		values: map[string]func(reading) float64{
-			"up": proxiesThatAre("up"), "draining": proxiesThatAre("draining"), "down": proxiesThatAre("down"),
+			api.ProxyUp: proxiesThatAre(api.ProxyUp), api.ProxyDraining: proxiesThatAre(api.ProxyDraining), api.ProxyDown: proxiesThatAre(api.ProxyDown),
 		},
 	},
 }

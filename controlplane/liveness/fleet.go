@@ -1,6 +1,7 @@
 package liveness
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -56,12 +57,13 @@ func (f *Fleet) Forget(now time.Time) {
 	}
 }
 
-// List shows the proxies heard by id, beside the ring version that stands.
+// List shows by id the proxies that the roster has, beside the ring version that stands. One that is
+// inherited is there once it is down: until then it has time to say by which version it routes.
 func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
 	list := make([]api.Proxy, 0, len(f.proxies))
-	for id, proxy := range f.proxies {
-		if proxy.inherited {
-			continue // what it routes by is not known
+	for id, proxy := range f.counted(now) {
+		if proxy.inherited && proxy.status(now) != api.ProxyDown {
+			continue
 		}
 		shown := api.Proxy{
 			ID: id, Address: proxy.beat.Address, Admin: proxy.beat.Admin,
@@ -75,6 +77,25 @@ func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
 	}
 	slices.SortFunc(list, func(a, b api.Proxy) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return list
+}
+
+// counted are the proxies that are there or should be. Left out is who has gone on purpose, and who is
+// silent while another proxy lives at its address: a restart under another id.
+func (f *Fleet) counted(now time.Time) iter.Seq2[api.ProxyID, *proxyRecord] {
+	lives := make(map[string]bool)
+	for _, proxy := range f.proxies {
+		if proxy.status(now) != api.ProxyDown {
+			lives[proxy.beat.Address] = true
+		}
+	}
+	return func(yield func(api.ProxyID, *proxyRecord) bool) {
+		for id, proxy := range f.proxies {
+			gone := proxy.status(now) == api.ProxyDown && (proxy.beat.Leaving || lives[proxy.beat.Address])
+			if !gone && !yield(id, proxy) {
+				return
+			}
+		}
+	}
 }
 
 func (p *proxyRecord) status(now time.Time) string {

@@ -49,22 +49,11 @@ func (f *Fleet) News(now time.Time) bool {
 	return news
 }
 
-// Roster is the fleet as clients are to find it, by id. Left out is who has gone on purpose, and who is
-// silent while another proxy lives at its address: a restart under another id.
+// Roster is the fleet as clients are to find it, by id.
 func (f *Fleet) Roster(now time.Time) []api.RosterItem {
-	lives := make(map[string]bool)
-	for _, proxy := range f.proxies {
-		if proxy.status(now) != api.ProxyDown {
-			lives[proxy.beat.Address] = true
-		}
-	}
 	roster := make([]api.RosterItem, 0, len(f.proxies))
-	for id, proxy := range f.proxies {
-		status := proxy.status(now)
-		if status == api.ProxyDown && (proxy.beat.Leaving || lives[proxy.beat.Address]) {
-			continue
-		}
-		roster = append(roster, api.RosterItem{ID: id, Address: proxy.beat.Address, Status: status})
+	for id, proxy := range f.counted(now) {
+		roster = append(roster, api.RosterItem{ID: id, Address: proxy.beat.Address, Status: proxy.status(now)})
 	}
 	slices.SortFunc(roster, func(a, b api.RosterItem) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	return roster

@@ -71,14 +71,30 @@ func TestRoster(t *testing.T) {
 		"0:p1@A=up,p2@B=down,p3@C=draining 250:p1@A=up,p2@B=up,p3@C=draining")
 }
 
-func TestInheritedProxiesAreNotListed(t *testing.T) {
+// TestList: a proxy that only the leader before heard of is listed once it is down, and not before; one
+// that has gone on purpose, or came back under another id, is not listed as down.
+func TestList(t *testing.T) {
 	fleet := NewFleet()
-	fleet.Inherit([]api.RosterItem{{ID: "p1", Address: "A", Status: api.ProxyUp}}, start)
-	if list := fleet.List(start, api.Version{}); len(list) != 0 {
-		t.Fatalf("listed without a version: %v", list)
+	fleet.Inherit([]api.RosterItem{
+		{ID: "p1", Address: "A", Status: api.ProxyUp},
+		{ID: "p2", Address: "B", Status: api.ProxyDown},
+		{ID: "p3", Address: "C", Status: api.ProxyUp},
+	}, start)
+	f := func(ms time.Duration, want string) {
+		t.Helper()
+		var got []string
+		for _, proxy := range fleet.List(start.Add(ms*time.Millisecond), api.Version{Generation: 1, Number: 7}) {
+			got = append(got, fmt.Sprintf("%s=%s", proxy.ID, proxy.Status))
+		}
+		if strings.Join(got, ",") != want {
+			t.Errorf("after %d ms: got %v, want %s", ms, got, want)
+		}
 	}
-	fleet.Heard("p1", api.ProxyBeat{Address: "A"}, start)
-	if list := fleet.List(start, api.Version{}); len(list) != 1 {
-		t.Fatalf("got %v", list)
-	}
+	f(0, "p2=down")
+	fleet.Heard("p1", api.ProxyBeat{Address: "A"}, start.Add(1400*time.Millisecond))
+	f(1501, "p1=up,p2=down,p3=down")
+	fleet.Heard("p4", api.ProxyBeat{Address: "C"}, start.Add(1600*time.Millisecond))
+	fleet.Heard("p1", api.ProxyBeat{Address: "A", Leaving: true}, start.Add(1600*time.Millisecond))
+	f(1700, "p1=draining,p2=down,p4=up")
+	f(9000, "p2=down,p3=down,p4=down")
 }

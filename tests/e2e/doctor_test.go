@@ -72,7 +72,7 @@ func TestDoctor(t *testing.T) {
 	until("warn", "quorum", "2 of 3 voters answer", 1)
 
 	c.Proxies[1].Signal(syscall.SIGSTOP)
-	until("warn", "proxies", "proxy p2 was last heard of", 1)
+	until("warn", "proxies", "proxy p2 has not been heard of", 1)
 	c.Proxies[1].Signal(syscall.SIGCONT)
 
 	c.Nodes[0].Kill()

@@ -8,6 +8,7 @@ type document struct {
 	OpenAPI    string                          `json:"openapi"`
 	Info       info                            `json:"info"`
 	Servers    []server                        `json:"servers"`
+	Security   []requirement                   `json:"security"`
 	Tags       []tag                           `json:"tags"`
 	Paths      map[string]map[string]described `json:"paths"` // path → method → operation
 	Components components                      `json:"components"`
@@ -44,6 +45,17 @@ type described struct {
 	Parameters  []parameter         `json:"parameters,omitempty"`
 	RequestBody *requestBody        `json:"requestBody,omitempty"`
 	Responses   map[string]response `json:"responses"`
+	Security    *[]requirement      `json:"security,omitempty"` // in place of the document's
+}
+
+// requirement names the schemes that together let a request in; of several requirements one is enough,
+// and an empty one is met by everybody.
+type requirement map[string][]string
+
+type securityScheme struct {
+	Type        string `json:"type"`
+	Scheme      string `json:"scheme,omitempty"`
+	Description string `json:"description"`
 }
 
 type parameter struct {
@@ -79,10 +91,11 @@ type media struct {
 }
 
 type components struct {
-	Schemas    map[string]*schema   `json:"schemas"`
-	Parameters map[string]parameter `json:"parameters"`
-	Headers    map[string]header    `json:"headers"`
-	Responses  map[string]response  `json:"responses"`
+	SecuritySchemes map[string]securityScheme `json:"securitySchemes"`
+	Schemas         map[string]*schema        `json:"schemas"`
+	Parameters      map[string]parameter      `json:"parameters"`
+	Headers         map[string]header         `json:"headers"`
+	Responses       map[string]response       `json:"responses"`
 }
 
 // schema is the part of JSON Schema 2020-12 that the document uses, and that validate understands.

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/controlplane/access"
 	"github.com/stead-io/stead/controlplane/httpapi"
 )
 
@@ -83,11 +84,12 @@ func generate(t *testing.T) *document {
 			Description: "Writes on a follower are passed to the leader. Unknown fields in operators' bodies are refused and named; beats ignore them. " +
 				"A query with a parameter twice is refused. Bodies are at most 1 MiB. Every error is a problem (RFC 9457) with a stable code.",
 		},
-		Servers: []server{{"http://127.0.0.1:7400", "A member on this machine; any member will do."}},
-		Tags:    tags,
-		Paths:   map[string]map[string]described{},
+		Servers:  []server{{"http://127.0.0.1:7400", "A member on this machine; any member will do."}},
+		Security: []requirement{{"certificate": {}}, {"token": {}}, {}},
+		Tags:     tags,
+		Paths:    map[string]map[string]described{},
 	}
-	doc.Components = components{Parameters: sharedParameters(), Headers: answerHeaders(), Responses: map[string]response{
+	doc.Components = components{SecuritySchemes: securitySchemes, Parameters: sharedParameters(), Headers: answerHeaders(), Responses: map[string]response{
 		"Problem": problemResponse("Any other error; code says which."),
 	}}
 	for _, o := range operations {
@@ -95,7 +97,13 @@ func generate(t *testing.T) *document {
 		if doc.Paths[path] == nil {
 			doc.Paths[path] = map[string]described{}
 		}
-		doc.Paths[path][strings.ToLower(method)] = o.describe(r)
+		described := o.describe(r)
+		if o.id == "livez" || o.id == "readyz" {
+			described.Security = &[]requirement{}
+		} else if rule, excepted := access.Exceptions[o.endpoint]; excepted {
+			described.Description = "Where callers say who they are: for " + forWhom(rule) + "."
+		}
+		doc.Paths[path][strings.ToLower(method)] = described
 	}
 	doc.Components.Schemas = r.schema
 	for field := range narrowed {
@@ -104,6 +112,24 @@ func generate(t *testing.T) *document {
 		}
 	}
 	return doc
+}
+
+var securitySchemes = map[string]securityScheme{
+	"certificate": {Type: "mutualTLS", Description: "A certificate of the cluster's CA, where members have --tls-cert. Its subject says which role its holder has."},
+	"token": {Type: "http", Scheme: "bearer", Description: "A token, where members have --token-file. Without either nobody is asked. " +
+		"Unless an operation says otherwise, every role may read, and operators may write; else 401 `unauthenticated` or 403 `forbidden`."},
+}
+
+// forWhom says in words who may make a request.
+func forWhom(rule access.Rule) string {
+	var words []string
+	for _, role := range rule.Roles {
+		words = append(words, string(role)+"s")
+	}
+	if rule.Self != "" {
+		words = append(words, fmt.Sprintf("a %s that asks for itself", rule.Self))
+	}
+	return strings.Join(words, ", or ")
 }
 
 var pathParameter = regexp.MustCompile(`\{([a-z]+)\}`)
@@ -191,6 +217,8 @@ func sharedParameters() map[string]parameter {
 	shared := map[string]parameter{
 		api.HeaderIdempotencyKey: {In: "header", Description: "Makes the write safe to repeat: 1 to 255 visible ASCII characters, unique to it.", Schema: &schema{Type: "string"}},
 		"If-Match":               {In: "header", Description: `The id of the newest change in quotes, such as "41": the write is refused if there is a newer one.`, Schema: &schema{Type: "string", Pattern: `^"[0-9]+"$`}},
+		"If-None-Match":          {In: "header", Description: "An ETag that was answered before, or *: 304 if it still stands.", Schema: &schema{Type: "string"}},
+		"Last-Event-ID":          {In: "header", Description: "As after, and before it; browsers send it by themselves.", Schema: &schema{Type: "string"}},
 		api.HeaderActor:          {In: "header", Description: "Who asks; history repeats it.", Schema: &schema{Type: "string"}},
 	}
 	for name, parameter := range parameters {

@@ -8,7 +8,7 @@ type operation struct {
 	id       string
 	tag      string
 	summary  string
-	query    []string // names in parameters
+	query    []string // names in parameters, and of headers that sharedParameters has
 	write    bool     // it goes through the log: it takes Idempotency-Key and If-Match, and names its actor
 	body     any      // a value of the request's Go type; nil: none
 	octets   string   // media type of a request's body that is no JSON
@@ -135,7 +135,7 @@ var operations = []operation{
 		tries: []try{{path: "/v1/nodes/n1/report", status: 200}, {path: "/v1/nodes/n1/report", body: "no ring", status: 400}},
 	},
 	{
-		endpoint: "GET /v1/ring", id: "pollRing", tag: ringTag, query: []string{"after", "wait", "consistency"},
+		endpoint: "GET /v1/ring", id: "pollRing", tag: ringTag, query: []string{"after", "wait", "consistency", "If-None-Match"},
 		summary: "The ring in the form that Accept names, at once or, with after, as soon as it is newer. Every member answers.",
 		answers: answers{
 			200: {api.TypeJSON: api.RingJSON{}, api.TypeRing: nil, api.TypeRingDelta: api.RingDelta{}},
@@ -216,7 +216,7 @@ var operations = []operation{
 		tries: []try{{body: `{"change":2,"dry_run":true}`, status: 200}, {body: `{"change":9999}`, status: 404}},
 	},
 	{
-		endpoint: "GET /v1/events", id: "streamEvents", tag: ringTag, query: []string{"after"},
+		endpoint: "GET /v1/events", id: "streamEvents", tag: ringTag, query: []string{"after", "Last-Event-ID"},
 		summary: "What happens to changes, as server-sent events (docs/api/events.md): data is an Event. Every member answers.",
 		answers: answers{200: {api.TypeEvents: api.Event{}}}, codes: []api.Code{api.CodeUnsupported, api.CodeOverloaded},
 		tries: []try{{status: 200}, {path: "/v1/events?after=1-1", status: 200}, {path: "/v1/events?after=x", status: 400}},

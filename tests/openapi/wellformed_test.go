@@ -82,6 +82,12 @@ func checkRefs(t *testing.T, raw []byte) {
 					t.Errorf("%s leads nowhere", ref)
 				}
 			}
+			for _, scheme := range required(value) {
+				used[scheme] = true
+				if follow(whole, scheme) == nil {
+					t.Errorf("%s is required and not declared", scheme)
+				}
+			}
 			for _, element := range value {
 				visit(element)
 			}
@@ -99,6 +105,17 @@ func checkRefs(t *testing.T, raw []byte) {
 			}
 		}
 	}
+}
+
+// required are the security schemes that an object asks for, as references.
+func required(object map[string]any) (schemes []string) {
+	requirements, _ := object["security"].([]any)
+	for _, requirement := range requirements {
+		for name := range requirement.(map[string]any) {
+			schemes = append(schemes, "#/components/securitySchemes/"+name)
+		}
+	}
+	return schemes
 }
 
 func follow(whole any, ref string) any {

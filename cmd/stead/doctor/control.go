@@ -194,6 +194,9 @@ func cause(err error) error {
 		switch wrapping := err.(type) {
 		case interface{ Unwrap() []error }:
 			all := wrapping.Unwrap()
+			if len(all) == 0 {
+				return err
+			}
 			err = all[len(all)-1]
 		case interface{ Unwrap() error }:
 			inner := wrapping.Unwrap()

@@ -66,8 +66,11 @@ var checks = []check{
 // Examine checks what was gathered. With no member to ask there is one finding.
 func Examine(facts *Facts) []Finding {
 	if facts.Cluster == nil {
-		return []Finding{{Fail, "members", "no control-plane member answers: " + facts.Silence,
-			"start them, or say where they are with --control"}}
+		do := "start them, or say where they are with --control"
+		if facts.Unknown {
+			do = "say who you are: --tls-cert, --tls-key and --tls-ca, or --tls-ca with --token-file"
+		}
+		return []Finding{{Fail, "members", "no control-plane member answers: " + facts.Silence, do}}
 	}
 	var findings []Finding
 	for _, check := range checks {

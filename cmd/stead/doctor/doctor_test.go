@@ -118,10 +118,22 @@ func TestExamine(t *testing.T) {
 	f(func(f *Facts) { f.Proxies.Proxies[0].Nack = "other key rules" }, "fail proxies: proxy p1 refuses the ring: other key rules")
 	f(func(f *Facts) { f.Proxies.Proxies[0].Lag = 6 }, "warn proxies: proxy p1 is 6 versions behind")
 	f(func(f *Facts) { f.Proxies.Proxies[0].Version.Generation = 0 }, "warn proxies: proxy p1 is in generation 0, the ring in 1")
-	f(func(f *Facts) { f.Proxies.Proxies[0].Status = "down" }, "warn proxies: proxy p1 was last heard of", "warn proxies: no proxy is heard of")
+	f(func(f *Facts) { f.Proxies.Proxies[0].Status = "down" }, "warn proxies: proxy p1 has not been heard of", "warn proxies: no proxy is heard of")
+	f(func(f *Facts) {
+		f.Proxies.Proxies = append(f.Proxies.Proxies, api.Proxy{ID: "p2", Address: "p2:1", Status: api.ProxyDown})
+		f.Ports = append(f.Ports, Port{Owner: "proxy p2", Address: "p2:1", Err: errors.New("refused")})
+	}, "warn proxies: proxy p2 has not been heard of")
 	f(func(f *Facts) { f.Proxies = nil }, "warn proxies: the proxies are not known")
 	f(func(f *Facts) { f.Cluster.Alarms = []string{"change 7 is held"} }, "fail alarms: change 7 is held")
 	f(func(f *Facts) { f.Changes[0].Time = noon.Add(-time.Hour) }, "warn history: state was given up within a day: change 4 (expire n9)")
+}
+
+// TestExamineStranger: where a member is there and does not know the asker, starting it is no advice.
+func TestExamineStranger(t *testing.T) {
+	found := Examine(&Facts{Silence: "http://c1:1: a token is needed", Unknown: true})
+	if len(found) != 1 || !strings.Contains(found[0].Do, "--token-file") {
+		t.Errorf("got %+v", found)
+	}
 }
 
 func TestWorst(t *testing.T) {

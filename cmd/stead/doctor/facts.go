@@ -10,6 +10,7 @@ import (
 // Facts are what was gathered. What could not be asked is nil, or has an error.
 type Facts struct {
 	Silence string       // why no member answered, when Cluster is nil
+	Unknown bool         // then: one is there, and does not take the asker for somebody it knows
 	Cluster *api.Cluster // as the member tells it that has applied most
 	Members []Member
 	Nodes   *api.NodeList

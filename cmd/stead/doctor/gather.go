@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/client"
 )
 
 // Limits of an examination.
@@ -50,7 +52,7 @@ func Gather(ctx context.Context, config Config) *Facts {
 	g.askMembers(ctx, config.Members)
 	facts := &Facts{Cluster: g.newest()}
 	if facts.Cluster == nil {
-		facts.Silence = g.silence()
+		facts.Silence, facts.Unknown = g.silence()
 		return facts
 	}
 	facts.Members = g.membersOf(ctx, facts.Cluster)
@@ -123,13 +125,16 @@ func (g *gatherer) newest() (best *api.Cluster) {
 	return best
 }
 
-func (g *gatherer) silence() string {
+// silence says why nobody answered, and whether somebody would, asked by another.
+func (g *gatherer) silence() (why string, unknown bool) {
 	var reasons []string
 	for base, member := range g.asked {
 		reasons = append(reasons, base+": "+member.Err.Error())
+		code := api.CodeOf(member.Err)
+		unknown = unknown || errors.Is(member.Err, client.ErrUntrusted) || code == api.CodeUnauthenticated || code == api.CodeForbidden
 	}
 	slices.Sort(reasons)
-	return strings.Join(reasons, "; ")
+	return strings.Join(reasons, "; "), unknown
 }
 
 // membersOf asks those whom the cluster lists.
@@ -198,7 +203,7 @@ func (g *gatherer) askProxies(ctx context.Context, facts *Facts) {
 	var asking sync.WaitGroup
 	turns := make(chan struct{}, dialsMax)
 	for _, proxy := range facts.Proxies.Proxies {
-		if proxy.Admin == "" || proxy.Status != "up" {
+		if proxy.Admin == "" || proxy.Status != api.ProxyUp {
 			continue
 		}
 		asking.Go(func() {

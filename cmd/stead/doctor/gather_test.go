@@ -3,11 +3,13 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/client"
 )
 
 // played is a cluster whose processes answer from maps.
@@ -110,6 +112,21 @@ func TestGather(t *testing.T) {
 			t.Errorf("%s: shut %v, tried %v", address, got, tried)
 		}
 	}
+}
+
+// TestGatherIsNotLetIn: a member that asks who one is, is not one that does not run.
+func TestGatherIsNotLetIn(t *testing.T) {
+	f := func(err error, unknown bool) {
+		t.Helper()
+		config := (&played{}).config("http://c1:1")
+		config.Ask = func(string) (Asker, error) { return nil, err }
+		if facts := Gather(t.Context(), config); facts.Unknown != unknown {
+			t.Errorf("%v: got %+v", err, facts)
+		}
+	}
+	f(errRefused, false)
+	f(fmt.Errorf("cannot show the cluster: %w", client.ErrUntrusted), true)
+	f(api.NewProblem(api.CodeUnauthenticated, "who?"), true)
 }
 
 func TestGatherFindsNobody(t *testing.T) {

@@ -28,6 +28,12 @@ func checkPorts(f *Facts, r *report) {
 	for _, member := range f.Members {
 		down[member.Raft] = member.Err != nil
 	}
+	if f.Proxies != nil {
+		for _, proxy := range f.Proxies.Proxies {
+			down[proxy.Address] = proxy.Status == api.ProxyDown
+			down[proxy.Admin] = proxy.Status == api.ProxyDown
+		}
+	}
 	var shut []string
 	for _, port := range f.Ports {
 		if port.Err != nil && !down[port.Address] { // that its owner is down is said elsewhere
@@ -114,8 +120,8 @@ func checkProxies(f *Facts, r *report) {
 	up := 0
 	for _, proxy := range f.Proxies.Proxies {
 		switch {
-		case proxy.Status == "down":
-			r.warn("start it again, or take it out of DNS", "proxy %s was last heard of %v ago", proxy.ID, proxy.LastBeat)
+		case proxy.Status == api.ProxyDown:
+			r.warn("start it again, or take it out of DNS", "proxy %s has not been heard of for %v or more", proxy.ID, proxy.LastBeat)
 			continue
 		case proxy.Nack != "":
 			r.fail("give it the cluster's --key rules, or upgrade it", "proxy %s refuses the ring: %s", proxy.ID, proxy.Nack)

@@ -83,7 +83,7 @@ type Scheme struct {
 	Reason string  `json:"reason,omitempty"`
 	Moved  int     `json:"moved"`
 	Share  float64 `json:"share"` // of the keys
-	Ratio  float64 `json:"ratio"` // moved to minimum; below 1, the nodes that came got less than their share
+	Ratio  float64 `json:"ratio"` // moved to minimum, 0 if that is 0; below 1, the nodes that came got less than their share
 	// Peak load to the mean, weighed by the nodes' weights; 1 is even.
 	PeakBefore float64 `json:"peak_before"`
 	PeakAfter  float64 `json:"peak_after"`
