@@ -27,6 +27,7 @@ const (
 	CodeNodeUnknown      Code = "node_unknown"
 	CodeNodeIDInUse      Code = "node_id_in_use"
 	CodeNodeAlive        Code = "node_alive"
+	CodeProxyIDInUse     Code = "proxy_id_in_use"
 	CodeAddressInUse     Code = "address_in_use"
 	CodeAddressRefused   Code = "address_refused"
 	CodeStaleBoot        Code = "stale_boot"
@@ -103,6 +104,7 @@ var Codes = map[Code]CodeFacts{
 	CodeNodeUnknown:      {404, false, "no node of that id is registered"},
 	CodeNodeIDInUse:      {409, false, "the id belongs to a node with another store or address"},
 	CodeNodeAlive:        {409, true, "the node's predecessor was heard of a moment ago; register again once it is silent"},
+	CodeProxyIDInUse:     {409, true, "another proxy beats under that id, at another address"},
 	CodeAddressInUse:     {409, false, "another node is registered at that address"},
 	CodeAddressRefused:   {400, false, "the address is not host:port, or outside the allow-list of the cluster"},
 	CodeStaleBoot:        {409, false, "a later start of the same node has registered already"},

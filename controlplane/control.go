@@ -203,17 +203,14 @@ func (m *Member) LastHeard(id api.NodeID, now time.Time) (ago time.Duration, loa
 
 // ProxyBeat notes that a proxy lives.
 func (m *Member) ProxyBeat(id api.ProxyID, beat api.ProxyBeat, now time.Time) *api.Problem {
-	listed := false
-	if !m.duties.with(func(_ *liveness.Tracker, fleet *liveness.Fleet) { listed = fleet.Heard(id, beat, now) }) {
+	var problem *api.Problem
+	if !m.duties.with(func(_ *liveness.Tracker, fleet *liveness.Fleet) { problem = fleet.Heard(id, beat, now) }) {
 		return noLeader()
 	}
-	if !listed {
-		return api.NewProblem(api.CodeOverloaded, "%d proxies are listed already", liveness.ProxiesMax)
-	}
-	if beat.Leaving {
+	if problem == nil && beat.Leaving {
 		m.duties.lookNow()
 	}
-	return nil
+	return problem
 }
 
 // Proxies is the fleet as the leader sees it.

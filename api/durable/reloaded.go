@@ -58,13 +58,28 @@ func (r *Reloaded[T]) look(now time.Time) {
 		return
 	}
 	r.seen = found // as they were before reading: what changes meanwhile is noticed next time
-	fresh, err := r.read()
+	var fresh *T
+	err := r.checkRegular(found)
+	if err == nil {
+		fresh, err = r.read()
+	}
 	if err != nil {
 		r.report(fmt.Errorf("cannot use the files as they are now: %w", err))
 		return
 	}
 	r.current.Store(fresh)
 	r.report(nil)
+}
+
+// checkRegular refuses what is no file any more: reading a pipe may take for ever, and whoever asks next
+// would wait for it. At the start that is whose command it was to wait for.
+func (r *Reloaded[T]) checkRegular(found []os.FileInfo) error {
+	for i, info := range found {
+		if info != nil && !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is not a regular file", r.files[i])
+		}
+	}
+	return nil
 }
 
 func stat(files []string) []os.FileInfo {

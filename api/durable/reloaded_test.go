@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,17 @@ func TestReloaded(t *testing.T) {
 		write("three")
 		time.Sleep(lookEvery)
 		f("three", 4)
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(path, 0o600); err != nil { // nobody writes to it: who reads it waits for ever
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		f("three", 5)
+		write("four")
+		time.Sleep(lookEvery)
+		f("four", 6)
 		if reports[0] != nil || reports[1] == nil || reports[2] == nil || reports[3] != nil {
 			t.Errorf("reports %v", reports)
 		}

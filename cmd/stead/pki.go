@@ -20,6 +20,7 @@ certificate from it is what the certificate says. The CA's key stays where it wa
   stead pki issue --dir pki node n1
   stead pki issue --dir pki operator ann --out ann`,
 		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error { return command.Help() },
 	}
 	var folder string
 	command.PersistentFlags().StringVar(&folder, "dir", "pki", "`folder` of the CA")

@@ -64,7 +64,8 @@ func TestTokenFile(t *testing.T) {
 		}
 	}
 	const secret = "0123456789abcdef"
-	f("", "")
+	f("", "it is empty; a comment alone says that nobody has a token")
+	f(" \n\n", "it is empty; a comment alone says that nobody has a token")
 	f("# nobody\n\n", "")
 	f("operator ann "+secret+"\r\n", "")
 	f("operator ann@example.com "+secret, "")

@@ -24,6 +24,10 @@ const (
 	holderNameMax  = 64
 )
 
+// errEmpty refuses a file that holds nothing at all: it is one that is being written, or was cut short by
+// a full disk, and would shut everybody out. One that means it says so in a comment.
+var errEmpty = errors.New("it is empty; a comment alone says that nobody has a token")
+
 const digestPrefix = "sha256:"
 
 // Tokens are those of a file, read anew when it changes. Of each, only the digest is kept.
@@ -80,6 +84,9 @@ func readFile(path string) ([]byte, error) {
 
 // parse reads a token file. Its errors name lines, never what stands there.
 func parse(content []byte) ([]token, error) {
+	if len(bytes.TrimSpace(content)) == 0 {
+		return nil, errEmpty
+	}
 	tokens := []token{}
 	seen := make(map[[sha256.Size]byte]bool)
 	number := 0

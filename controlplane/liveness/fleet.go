@@ -32,11 +32,16 @@ type proxyRecord struct {
 // NewFleet begins empty; the proxies fill it within a beat.
 func NewFleet() *Fleet { return &Fleet{proxies: make(map[api.ProxyID]*proxyRecord)} }
 
-// Heard notes a beat; false: the list is full.
-func (f *Fleet) Heard(id api.ProxyID, beat api.ProxyBeat, now time.Time) bool {
+// Heard notes a beat, or refuses it: when the list is full, and while another proxy beats under the same
+// id. Two that share one would take turns in DNS, and nobody would know of either's end.
+func (f *Fleet) Heard(id api.ProxyID, beat api.ProxyBeat, now time.Time) *api.Problem {
 	record, known := f.proxies[id]
 	if !known && len(f.proxies) >= ProxiesMax {
-		return false
+		return api.NewProblem(api.CodeOverloaded, "%d proxies are listed already", ProxiesMax)
+	}
+	if known && record.elsewhere(beat.Address, now) {
+		return api.NewProblem(api.CodeProxyIDInUse, "proxy %s beats from %s too", id, record.beat.Address).InField("address").
+			WithNext("give each proxy an --id of its own")
 	}
 	if !known {
 		record = &proxyRecord{}
@@ -44,7 +49,13 @@ func (f *Fleet) Heard(id api.ProxyID, beat api.ProxyBeat, now time.Time) bool {
 	}
 	f.moved = f.moved || record.beat.Address != beat.Address
 	record.beat, record.heard, record.inherited = beat, now, false
-	return true
+	return nil
+}
+
+// elsewhere reports whether a proxy lives at another address than this. One that leaves, or is known by
+// hearsay only, makes way at once; one that was killed, when it counts as down.
+func (p *proxyRecord) elsewhere(address string, now time.Time) bool {
+	return p.beat.Address != address && !p.inherited && p.status(now) == api.ProxyUp
 }
 
 // Forget drops the proxies that have long been gone.

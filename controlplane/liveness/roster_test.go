@@ -61,7 +61,11 @@ func TestRoster(t *testing.T) {
 	f("beats are no news", nil, "0 beat p1 A\n250 beat p1 A\n1000 beat p1 A", "0:p1@A=up")
 	f("silence", nil, "0 beat p1 A\n750\n751\n9000", "0:p1@A=up 751:p1@A=down")
 	f("comes back", nil, "0 beat p1 A\n800\n900 beat p1 A", "0:p1@A=up 800:p1@A=down 900:p1@A=up")
-	f("moves", nil, "0 beat p1 A\n100 beat p1 B", "0:p1@A=up 100:p1@B=up")
+	f("moves", nil, "0 beat p1 A\n100 leave p1 A\n200 beat p1 B", "0:p1@A=up 100:p1@A=draining 200:p1@B=up")
+	f("killed, and back elsewhere", nil, "0 beat p1 A\n100 beat p1 B\n751\n800 beat p1 B", "0:p1@A=up 751:p1@A=down 800:p1@B=up")
+	f("two under one id", nil, "0 beat p1 A\n100 beat p1 B\n250 beat p1 A\n350 beat p1 B\n500 beat p1 A", "0:p1@A=up")
+	f("inherited, and back elsewhere", []api.RosterItem{{ID: "p1", Address: "A", Status: api.ProxyUp}}, "0\n100 beat p1 B",
+		"0:p1@A=up 100:p1@B=up")
 	f("leaves", nil, "0 beat p1 A\n100 leave p1 A\n900", "0:p1@A=up 100:p1@A=draining 900:")
 	f("restarted under another id", nil, "0 beat p1 A\n800\n900 beat p9 A", "0:p1@A=up 800:p1@A=down 900:p9@A=up")
 	f("the leader stood still", nil, "0 beat p1 A\n2000 stall\n2700\n2751", "0:p1@A=up 2751:p1@A=down")

@@ -22,6 +22,10 @@ const AliveWithin = 3 * time.Second
 const (
 	directoryName = "addresses.json"
 	peersMax      = 64
+	// textMax and listMax bound what one member tells of itself: what all members tell of all must fit into
+	// one message.
+	textMax = 128
+	listMax = 16
 	// strangerKept is how long a silent process is remembered that is no member.
 	strangerKept = time.Minute
 )
@@ -69,7 +73,7 @@ func OpenDirectory(dataDir string, self api.PeerInfo, describe func(*api.PeerInf
 	var remembered []api.PeerInfo
 	if raw, err := os.ReadFile(d.path); err == nil && json.Unmarshal(raw, &remembered) == nil {
 		for _, info := range remembered {
-			if info.ID != self.ID {
+			if info.ID != self.ID && validatePeer(info) == nil {
 				d.known[info.ID] = &entry{info: whereabouts(info)} // as it was: only its own word counts for the rest
 			}
 		}
@@ -181,10 +185,13 @@ func checkGeneration(self, other api.PeerInfo) error {
 }
 
 func validatePeer(info api.PeerInfo) error {
+	if err := validateSize(info); err != nil {
+		return err
+	}
 	if err := api.ValidateMemberName(info.Name); err != nil {
 		return err
 	}
-	if !strings.HasPrefix(string(info.ID), info.Name+"-") || len(info.ID) > 128 {
+	if !strings.HasPrefix(string(info.ID), info.Name+"-") {
 		return fmt.Errorf("member id %q is not the name and a nonce", api.Clip(string(info.ID)))
 	}
 	if err := api.ValidateAddress(info.Raft); err != nil {
@@ -196,6 +203,24 @@ func validatePeer(info api.PeerInfo) error {
 		}
 	}
 	return api.ValidateAddress(addressOf(info.API))
+}
+
+// validateSize bounds what a member is remembered and passed on with.
+func validateSize(info api.PeerInfo) error {
+	longest := max(len(info.ID), len(info.Cluster), len(info.Bootstrap))
+	for _, id := range slices.Concat(info.Members, info.Nonvoters) {
+		longest = max(longest, len(id))
+	}
+	for _, name := range info.Awaits {
+		longest = max(longest, len(name))
+	}
+	if longest > textMax {
+		return fmt.Errorf("member %q tells of an id, a cluster or settings longer than %d octets", api.Clip(info.Name), textMax)
+	}
+	if max(len(info.Members), len(info.Nonvoters), len(info.Awaits)) > listMax {
+		return fmt.Errorf("member %q tells of more than %d members", api.Clip(info.Name), listMax)
+	}
+	return nil
 }
 
 // addressOf is the host:port of an API's URL.

@@ -178,3 +178,31 @@ func TestTargetsSpeakTheSchemeOfNow(t *testing.T) {
 		t.Errorf("asked are %s", got)
 	}
 }
+
+// TestOversizedPeersAreNotPassedOn: what one process tells must not make the members' messages longer than
+// they take from each other.
+func TestOversizedPeersAreNotPassedOn(t *testing.T) {
+	directory := OpenDirectory(t.TempDir(), peer("c1", "a"), func(*api.PeerInfo) {})
+	f := func(name string, edit func(*api.PeerInfo)) {
+		t.Helper()
+		fat := peer("c2", "b")
+		edit(&fat)
+		if err := directory.Merge(api.Peers{Self: fat}, now); err == nil {
+			t.Errorf("%s was taken first hand", name)
+		}
+		if err := directory.Merge(api.Peers{Self: peer("c3", "c"), Known: []api.PeerInfo{fat}}, now); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if known := directory.Message().Known; len(known) != 1 || known[0].ID != peer("c3", "c").ID {
+			t.Errorf("%s: %d are passed on", name, len(known))
+		}
+	}
+	long := strings.Repeat("x", textMax+1)
+	f("an id", func(info *api.PeerInfo) { info.ID += api.MemberID(long) })
+	f("a cluster", func(info *api.PeerInfo) { info.Cluster = api.ClusterID(long) })
+	f("settings", func(info *api.PeerInfo) { info.Bootstrap = long })
+	f("a member", func(info *api.PeerInfo) { info.Members = []api.MemberID{api.MemberID(long)} })
+	f("a name that is awaited", func(info *api.PeerInfo) { info.Awaits = []string{long} })
+	f("many members", func(info *api.PeerInfo) { info.Members = make([]api.MemberID, listMax+1) })
+	f("many names", func(info *api.PeerInfo) { info.Awaits = make([]string, listMax+1) })
+}

@@ -224,7 +224,7 @@ var operations = []operation{
 	{
 		endpoint: "POST /v1/proxies/{id}/beat", id: "beatProxy", tag: proxiesTag,
 		summary: "Say that a proxy lives and by which ring it routes.",
-		body:    api.ProxyBeat{}, open: true, answers: answers{200: jsonOf(api.ProxyBeaten{})}, codes: []api.Code{api.CodeOverloaded},
+		body:    api.ProxyBeat{}, open: true, answers: answers{200: jsonOf(api.ProxyBeaten{})}, codes: []api.Code{api.CodeOverloaded, api.CodeProxyIDInUse},
 		tries: []try{
 			{path: "/v1/proxies/p1/beat", status: 200,
 				body: `{"address":"127.0.0.1:8080","admin":"127.0.0.1:8081","version":{"generation":1,"number":1},"nack":"other key rules"}`},

@@ -32,6 +32,9 @@ func load(folder string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the CA: %w", err)
 	}
+	if !certificate.IsCA {
+		return nil, nil, fmt.Errorf("%s is the certificate of %s, and no CA's", filepath.Join(folder, CAName), certificate.Subject)
+	}
 	if raw, err = readPEM(filepath.Join(folder, CAKeyName), blockKey); err != nil {
 		return nil, nil, err
 	}
@@ -91,17 +94,26 @@ func writePEM(path, kind string, raw []byte) error {
 	return errors.Join(err, file.Close())
 }
 
-// copyAuthority makes out hold all that a process needs.
-func copyAuthority(out string, authority *x509.Certificate) error {
+// checkOut refuses a folder that holds another CA, before anything is put there.
+func checkOut(out string, authority *x509.Certificate) error {
 	path := filepath.Join(out, CAName)
 	present, err := readPEM(path, blockCertificate)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return writePEM(path, blockCertificate, authority.Raw)
+		return nil
 	case err != nil:
 		return err
 	case !bytes.Equal(present, authority.Raw):
-		return fmt.Errorf("%s is another CA's than the one that signed", path)
+		return fmt.Errorf("%s is another CA's than the one that signs", path)
 	}
 	return nil
+}
+
+// copyAuthority makes out hold all that a process needs.
+func copyAuthority(out string, authority *x509.Certificate) error {
+	err := writePEM(filepath.Join(out, CAName), blockCertificate, authority.Raw)
+	if errors.Is(err, fs.ErrExist) {
+		return checkOut(out, authority)
+	}
+	return err
 }

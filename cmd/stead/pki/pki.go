@@ -18,8 +18,10 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
+	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 )
 
@@ -40,7 +42,7 @@ const (
 	serialBits = 127
 )
 
-// namePattern is what ids may be, and "@" for persons.
+// namePattern is what persons and programs may be called: as ids, and with "@".
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 // Init makes a CA in a folder: ca.pem, which everybody gets, and ca-key.pem, which nobody gets.
@@ -82,14 +84,14 @@ type Issued struct{ Cert, Key, CA string }
 // Issue makes a certificate from the CA in a folder, and puts it, its key and the CA's certificate into
 // another, or the same.
 func Issue(folder, out string, request Request, now time.Time) (Issued, error) {
-	if !namePattern.MatchString(request.Name) {
-		return Issued{}, fmt.Errorf("name %q is not 1 to 64 of A-Z a-z 0-9 . _ @ -, beginning with a letter or digit", request.Name)
-	}
-	if err := checkDays(request.Days); err != nil {
+	if err := request.validate(); err != nil {
 		return Issued{}, err
 	}
 	authority, authorityKey, err := load(folder)
 	if err != nil {
+		return Issued{}, err
+	}
+	if err := checkOut(out, authority); err != nil {
 		return Issued{}, err
 	}
 	template, err := leaf(request, authority, now)
@@ -111,6 +113,39 @@ func Issue(folder, out string, request Request, now time.Time) (Issued, error) {
 	return Issued{
 		Cert: filepath.Join(out, base+".pem"), Key: filepath.Join(out, base+"-key.pem"), CA: filepath.Join(out, CAName),
 	}, copyAuthority(out, authority)
+}
+
+// validate reports what would make a certificate that nobody can use.
+func (r Request) validate() error {
+	if err := checkName(r.Role, r.Name); err != nil {
+		return err
+	}
+	for _, host := range r.Hosts {
+		if net.ParseIP(host) == nil && !isName(host) {
+			return fmt.Errorf("host %q is neither an IP address nor a name; a port does not belong to it", api.Clip(host))
+		}
+	}
+	return checkDays(r.Days)
+}
+
+func checkName(role transport.Role, name string) error {
+	switch role {
+	case transport.RoleMember:
+		return api.ValidateMemberName(name)
+	case transport.RoleNode:
+		return api.NodeID(name).Validate()
+	case transport.RoleProxy:
+		return api.ProxyID(name).Validate()
+	}
+	if !namePattern.MatchString(name) {
+		return fmt.Errorf("name %q is not 1 to 64 of A-Z a-z 0-9 . _ @ -, beginning with a letter or digit", api.Clip(name))
+	}
+	return nil
+}
+
+// isName takes what a certificate can hold as a name: a DNS name, which may begin with a wildcard.
+func isName(host string) bool {
+	return api.ValidateAddress(net.JoinHostPort(strings.TrimPrefix(host, "*."), "1")) == nil
 }
 
 func checkDays(days int) error {

@@ -100,6 +100,9 @@ func TestNothingIsWrittenOver(t *testing.T) {
 	if _, err := Issue(folder, other, request, now); err == nil {
 		t.Error("put beside another CA")
 	}
+	if left, err := os.ReadDir(other); err != nil || len(left) != 2 {
+		t.Errorf("beside another CA there are now %v, %v", left, err)
+	}
 }
 
 func TestBadRequests(t *testing.T) {
@@ -124,4 +127,52 @@ func TestBadRequests(t *testing.T) {
 	f("n1", 0, now.Add(-9*day))
 	f("n1", DaysMax+1, now.Add(-9*day))
 	f("n1", 1, now) // the CA has expired
+
+	issue := func(folder string, request Request) error {
+		request.Days = 1
+		_, err := Issue(folder, t.TempDir(), request, now.Add(-9*day))
+		return err
+	}
+	hosts := func(host string, want bool) {
+		t.Helper()
+		err := issue(folder, Request{Role: transport.RoleOperator, Name: "ann@example.com", Hosts: []string{host}})
+		if (err == nil) != want {
+			t.Errorf("host %q: %v", host, err)
+		}
+	}
+	hosts("10.0.0.1", true)
+	hosts("fd00::1", true)
+	hosts("a.example", true)
+	hosts("*.example", true)
+	hosts("", false)
+	hosts("10.0.0.1:7400", false)
+	hosts("10.0.0.1,10.0.0.2", false)
+	hosts("10.0.0.0/8", false)
+	hosts("10.0.0.300", false)
+	hosts("foo bar", false)
+	for _, role := range []transport.Role{transport.RoleMember, transport.RoleProxy, transport.RoleNode} {
+		if issue(folder, Request{Role: role, Name: "x@y"}) == nil {
+			t.Errorf("a certificate for %s x@y, which there cannot be", role)
+		}
+	}
+}
+
+// TestLeafIsNoCA: what a certificate signs that is no CA's, nobody would take.
+func TestLeafIsNoCA(t *testing.T) {
+	folder, now := t.TempDir(), time.Now()
+	if err := Init(folder, "ca", 2, now); err != nil {
+		t.Fatal(err)
+	}
+	issued, err := Issue(folder, t.TempDir(), Request{Role: transport.RoleNode, Name: "n1", Days: 1}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, to := range map[string]string{issued.Cert: CAName, issued.Key: CAKeyName} {
+		if err := os.Rename(from, filepath.Join(folder, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Issue(folder, t.TempDir(), Request{Role: transport.RoleNode, Name: "n2", Days: 1}, now); err == nil {
+		t.Error("a node's certificate signed another")
+	}
 }
