@@ -169,6 +169,8 @@ func TestBadInputChangesNothing(t *testing.T) {
 	f("PATCH", "/v1/cluster", `{"replicas":9}`, 400, api.CodeInvalid, "replicas")
 	f("PATCH", "/v1/cluster", `{"keys":["query:t"]}`, 409, api.CodeSettingGuarded, "keys")
 	f("PATCH", "/v1/cluster", `{"keys":["nonsense"]}`, 400, api.CodeInvalid, "keys[0]")
+	f("PATCH", "/v1/cluster", `{"keys":[]}`, 400, api.CodeInvalid, "keys")
+	f("PATCH", "/v1/cluster", `{"no_key":"any","no_key":"reject"}`, 400, api.CodeInvalid, "no_key")
 	f("PATCH", "/v1/cluster", `{"level":99}`, 501, api.CodeUnsupported, "level")
 	f("POST", "/v1/leader/transfer", `{"to":"nobody"}`, 400, api.CodeInvalid, "to")
 	f("POST", "/v1/proxies/p1/beat", `{"address":"x"}`, 400, api.CodeInvalid, "address")

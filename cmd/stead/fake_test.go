@@ -34,7 +34,7 @@ func fakeControl() http.Handler {
 	says("GET /v1/members", fakeMembers())
 	mux.HandleFunc("POST /v1/members", addFakeMember)
 	mux.HandleFunc("DELETE /v1/members/{id}", removeFakeMember)
-	says("GET /v1/ring/changes", fakeChanges())
+	mux.HandleFunc("GET /v1/ring/changes", listFakeChanges)
 	says("GET /v1/ring/changes/12", fakeChanges().Changes[0])
 	says("GET /v1/ring/versions", fakeVersions())
 	says("GET /v1/ring/diff", fakeDiff())
@@ -171,6 +171,15 @@ func fakeStatus() api.Cluster {
 		Nodes:   api.NodeCount{Up: 2, Down: 1, Draining: 1}, Unassigned: 1,
 		Alarms: []string{"evictions are held: n2"}, Time: fakeMoment,
 	}
+}
+
+// listFakeChanges keeps change 10 and what came after it.
+func listFakeChanges(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("before") == "10" {
+		answer(w, api.ChangeList{Changes: []api.Change{}, Oldest: 10})
+		return
+	}
+	answer(w, fakeChanges())
 }
 
 func fakeChanges() api.ChangeList {

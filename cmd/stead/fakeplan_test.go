@@ -21,7 +21,12 @@ func planRings(w http.ResponseWriter, r *http.Request) {
 		panic(err)
 	}
 	plan := fakePlan()
-	switch {
+	switch key := r.Header.Get(api.HeaderIdempotencyKey); {
+	case key == "done" && (!ask.Apply || ask.Expect != ""):
+		api.NewProblem(api.CodeKeyReused, "the key came with another request").InField(api.HeaderIdempotencyKey).WriteTo(w)
+		return
+	case key == "done":
+		plan.Applied, plan.Note = &api.Changed{Change: 13, Version: api.Version{Generation: 1, Number: 35}}, "carried out before"
 	case ask.Expect != "" && ask.Expect != plan.Digest:
 		api.NewProblem(api.CodePlanStale, "it would now move 9 slots").InField("expect").WriteTo(w)
 		return

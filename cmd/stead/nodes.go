@@ -111,6 +111,10 @@ func weightCommand(o *operator) *cobra.Command {
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: o.completeNode,
 		RunE: o.with(func(s *session, args []string) error {
+			id := api.NodeID(args[0])
+			if err := id.Validate(); err != nil {
+				return usageError{err}
+			}
 			weight, err := strconv.Atoi(args[1])
 			if err != nil {
 				return usage("weight %q is not a number", args[1])
@@ -118,7 +122,7 @@ func weightCommand(o *operator) *cobra.Command {
 			if problem := api.ValidateWeight(weight); problem != nil {
 				return usageError{problem}
 			}
-			changed, err := s.PatchNode(s.command.Context(), api.NodeID(args[0]), api.NodePatch{Weight: &weight})
+			changed, err := s.PatchNode(s.command.Context(), id, api.NodePatch{Weight: &weight})
 			if err != nil {
 				return err
 			}

@@ -80,6 +80,7 @@ type session struct {
 	*client.Client
 	command *cobra.Command
 	json    bool
+	named   bool // the operator gave the write a key, so that it is safe to run again
 }
 
 // with opens a client for a command and explains why nobody answered, if so.
@@ -91,13 +92,16 @@ func (o *operator) with(do func(*session, []string) error) func(*cobra.Command, 
 		if !slices.Contains(consistencies, o.consistency) {
 			return usage("--consistency is one of %s, not %q", strings.Join(consistencies, ", "), o.consistency)
 		}
+		if command.Flags().Changed("idempotency-key") && o.key == "" {
+			return usage("--idempotency-key is empty: the write would not be safe to repeat")
+		}
 		c, err := o.connect(command, o.control...)
 		if err != nil {
 			return usageError{err}
 		}
 		defer c.Close()
 		command.SetContext(o.conditions(command.Context()))
-		err = do(&session{Client: c, command: command, json: o.output == outputJSON}, args)
+		err = do(&session{Client: c, command: command, json: o.output == outputJSON, named: o.key != ""}, args)
 		if errors.Is(err, client.ErrUnreachable) {
 			return o.unreachable(err)
 		}

@@ -51,8 +51,11 @@ func listChanges(s *session, flags historyFlags) error {
 	if err != nil {
 		return err
 	}
-	if list.Next > 0 {
+	switch {
+	case list.Next > 0:
 		defer s.say("older: stead ring history --before %d", list.Next)
+	case list.Oldest > 1:
+		defer s.say("older ones are no longer kept: the oldest is change %d", list.Oldest)
 	}
 	return s.print(list, func(t *table) {
 		t.header = []string{"CHANGE", "TIME", "TOOK", "CAUSE", "ACTOR", "VERSIONS", "STATUS", "MOVED", "REMARK"}

@@ -69,15 +69,12 @@ func planRing(s *session, flags planFlags) error {
 	if err != nil {
 		return err
 	}
-	plan, err := s.Plan(s.command.Context(), asked)
-	if err != nil {
+	if err := checkExpect(s, flags.expect); err != nil {
 		return err
 	}
-	if flags.apply && len(plan.Blocked) == 0 && plan.Changes {
-		asked.Apply, asked.Expect = true, plan.Digest
-		if plan, err = s.Plan(s.command.Context(), asked); err != nil {
-			return err
-		}
+	plan, err := s.plan(asked, flags.apply)
+	if err != nil {
+		return err
 	}
 	if err := s.printPlan(plan); err != nil {
 		return err
@@ -90,6 +87,27 @@ func planRing(s *session, flags planFlags) error {
 	default:
 		return nil
 	}
+}
+
+// checkExpect refuses the digest of a script whose variable is empty: any plan would do.
+func checkExpect(s *session, digest string) error {
+	if digest == "" && s.command.Flags().Changed("expect") {
+		return usage("--expect is empty: any plan would be taken")
+	}
+	return nil
+}
+
+// plan makes a plan, and carries it out where nothing of it is blocked. One that has a key is not looked at
+// before: run again it must be the same request, and what it did already must not refuse it.
+func (s *session) plan(asked api.PlanAsk, apply bool) (api.RingPlan, error) {
+	ctx := s.command.Context()
+	asked.Apply = apply && s.named
+	plan, err := s.Plan(ctx, asked)
+	if err != nil || asked.Apply || !apply || len(plan.Blocked) > 0 || !plan.Changes {
+		return plan, err
+	}
+	asked.Apply, asked.Expect = true, plan.Digest
+	return s.Plan(ctx, asked)
 }
 
 // ask reads the flags.
@@ -136,8 +154,16 @@ func parseAdd(text string) (add api.PlanAdd, err error) {
 	if !more {
 		return add, nil
 	}
+	seen := make(map[string]bool)
 	for _, option := range strings.Split(options, ",") {
-		name, value, _ := strings.Cut(option, "=")
+		name, value, found := strings.Cut(option, "=")
+		if seen[name] || found && value == "" {
+			return add, usage("--add %s: %s= stands twice, or without a value", id, name)
+		}
+		seen[name] = true
+		if !found {
+			name = "" // none of those below
+		}
 		switch name {
 		case "weight":
 			if add.Weight, err = strconv.Atoi(value); err != nil || add.Weight == 0 {
@@ -170,6 +196,9 @@ that node is gone, another takes the slot. Weights, zones and settings stay as t
 				return usage("%q is not a change such as 41", args[0])
 			}
 			asked.Change = api.ChangeID(id)
+			if err := checkExpect(s, asked.Expect); err != nil {
+				return err
+			}
 			plan, err := s.Rollback(s.command.Context(), asked)
 			if err != nil {
 				return err

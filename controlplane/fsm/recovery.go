@@ -115,22 +115,12 @@ func (d *draft) expectReport(node *Node) {
 		d.confirm(node)
 		return
 	}
-	if !node.Awaited && d.state.isNamed(node.Registration.ID) {
+	if !node.Awaited && d.state.RecoveringFrom(node.Registration.ID) > 0 {
 		named := *node
 		named.Awaited = true
 		d.setNode(node.Index, &named)
 		d.result.Node = &named
 	}
-}
-
-// isNamed reports whether a slot awaits the node.
-func (s *State) isNamed(id api.NodeID) bool {
-	for i := range s.slots.count() * countIf(s.recovering > 0) {
-		if s.slots.at(ring.Slot(i)).Awaits == id {
-			return true
-		}
-	}
-	return false
 }
 
 // report takes over what a store knows. It counts as long as the recovery is open: later, the slots
@@ -245,6 +235,15 @@ func (d *draft) confirm(node *Node) {
 		d.setNode(node.Index, &heard)
 		d.result.Node = &heard
 	}
+}
+
+// RecoveringFrom counts the slots that wait for the report of a node.
+func (s *State) RecoveringFrom(id api.NodeID) int {
+	waiting := 0
+	for i := range s.slots.count() * countIf(s.recovering > 0) {
+		waiting += countIf(s.slots.at(ring.Slot(i)).Awaits == id)
+	}
+	return waiting
 }
 
 // giveUp ends the waiting for a node that is not listed and was named as the owner of slots.

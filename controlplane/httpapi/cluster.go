@@ -69,6 +69,11 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 	if problem := checkFixed(patch, s.control.State().Settings); problem != nil {
 		return problem
 	}
+	if patch.Keys != nil {
+		if _, problem := api.ParseKeyRules(patch.Keys); problem != nil {
+			return problem
+		}
+	}
 	if patch.Level != nil && (patch.Keys != nil || patch.NoKey != nil) {
 		return api.NewProblem(api.CodeInvalid, "raise the level by itself, without other settings").InField("level")
 	}

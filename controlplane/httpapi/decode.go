@@ -13,8 +13,8 @@ import (
 	"github.com/stead-io/stead/api"
 )
 
-// decodeStrict reads a JSON body whose every field must be known: a misspelt option is an error, never
-// a default. An empty body leaves target as it is.
+// decodeStrict reads a JSON body whose every field must be known and stand once: a misspelt option is an
+// error, never a default. An empty body leaves target as it is.
 func decodeStrict(r *http.Request, target any) *api.Problem { return decode(r, target, true) }
 
 // decodeLenient ignores fields it does not know: beats come from newer programs too.
@@ -35,7 +35,44 @@ func decode(r *http.Request, target any, strict bool) *api.Problem {
 	if _, err := decoder.Token(); err != io.EOF {
 		return api.NewProblem(api.CodeInvalid, "something follows the JSON value")
 	}
+	if name, found := repeated(body); strict && found {
+		return api.NewProblem(api.CodeInvalid, "it stands more than once").InField(api.Clip(name))
+	}
 	return nil
+}
+
+// repeated finds a name that stands twice in one object of a JSON value; a decoder takes the last.
+func repeated(body []byte) (name string, found bool) {
+	type level struct {
+		names  map[string]bool // of an object; nil in an array
+		inside bool            // a name was read, its value is next
+	}
+	levels := []level{{}}
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return "", false
+		}
+		at := &levels[len(levels)-1]
+		switch text, isText := token.(string); {
+		case isText && at.names != nil && !at.inside:
+			if at.names[text] {
+				return text, true
+			}
+			at.names[text], at.inside = true, true
+			continue
+		case token == json.Delim('{'):
+			levels = append(levels, level{names: make(map[string]bool)})
+			continue
+		case token == json.Delim('['):
+			levels = append(levels, level{})
+			continue
+		case token == json.Delim('}'), token == json.Delim(']'):
+			levels = levels[:len(levels)-1]
+		}
+		levels[len(levels)-1].inside = false
+	}
 }
 
 // explain names the field that a decoder stumbled over.

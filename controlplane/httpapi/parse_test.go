@@ -104,3 +104,42 @@ func TestDecodeNamesTheField(t *testing.T) {
 	f(`{"id":"n1"}]`, "", api.CodeInvalid)
 	f(`nonsense`, "", api.CodeInvalid)
 }
+
+func TestRepeatedNames(t *testing.T) {
+	f := func(body, want string) {
+		t.Helper()
+		if got, _ := repeated([]byte(body)); got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+	f(`{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}],"d":"a"}`, "")
+	f(`["a","a",["a"],{"a":"a"}]`, "")
+	f(`"a"`, "")
+	f(`{"a":1,"a":1}`, "a")
+	f(`{"a":{},"b":[],"a":1}`, "a")
+	f(`{"a":{"b":1,"c":[1,{}],"b":2}}`, "b")
+	f(`{"a":[{"b":1},{"c":1,"\u0063":2}]}`, "c")
+	var target struct{ Weight int }
+	body := `{"weight":1,"weight":2}`
+	if problem := decodeStrict(httptest.NewRequest("POST", "/", strings.NewReader(body)), &target); problem == nil || problem.Field != "weight" {
+		t.Errorf("strict: %v", problem)
+	}
+	if problem := decodeLenient(httptest.NewRequest("POST", "/", strings.NewReader(body)), &target); problem != nil {
+		t.Errorf("lenient: %v", problem)
+	}
+}
+
+func TestConditionsThatCannotStand(t *testing.T) {
+	f := func(name string, values ...string) {
+		t.Helper()
+		r := httptest.NewRequest("POST", "/v1/ring/rebalance", nil)
+		r.Header[name] = values
+		if _, problem := withConditions(r); problem == nil || problem.Code != api.CodeInvalid || problem.Field != name {
+			t.Errorf("%s %q: %v", name, values, problem)
+		}
+	}
+	f(api.HeaderIdempotencyKey, "")
+	f(api.HeaderIdempotencyKey, "a", "b")
+	f("If-Match", "")
+	f("If-Match", `"1"`, `"2"`)
+}

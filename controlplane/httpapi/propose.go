@@ -44,8 +44,18 @@ func conditions(ctx context.Context) fsm.Origin {
 // withConditions reads Idempotency-Key and If-Match of a write. The body is read here when there is a
 // key: what the key stands for is the whole request.
 func withConditions(r *http.Request) (*http.Request, *api.Problem) {
-	key, match := r.Header.Get(api.HeaderIdempotencyKey), r.Header.Get("If-Match")
-	if r.Method == http.MethodGet || key == "" && match == "" {
+	if r.Method == http.MethodGet {
+		return r, nil
+	}
+	key, problem := condition(r, api.HeaderIdempotencyKey)
+	if problem != nil {
+		return nil, problem
+	}
+	match, problem := condition(r, "If-Match")
+	if problem != nil {
+		return nil, problem
+	}
+	if key == "" && match == "" {
 		return r, nil
 	}
 	var origin fsm.Origin
@@ -71,6 +81,21 @@ func withConditions(r *http.Request) (*http.Request, *api.Problem) {
 		origin.Key, origin.Request = key, digest(r, body)
 	}
 	return r.WithContext(context.WithValue(r.Context(), conditionsKey{}, origin)), nil
+}
+
+// condition is the value of a header, "" without one. One that is empty, or stands twice, is refused: whoever
+// sent it relies on a condition that would not be what they think.
+func condition(r *http.Request, name string) (string, *api.Problem) {
+	values := r.Header.Values(name)
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1:
+		return "", api.NewProblem(api.CodeInvalid, "it stands %d times", len(values)).InField(name)
+	case values[0] == "":
+		return "", api.NewProblem(api.CodeInvalid, "it is empty").InField(name)
+	}
+	return values[0], nil
 }
 
 // digest tells requests apart that come with the same key.

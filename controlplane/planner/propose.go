@@ -56,7 +56,7 @@ func (r *reading) block(field string, node api.NodeID, problem *api.Problem) {
 }
 
 func (r *reading) edits(ask api.PlanAsk) fsm.Edits {
-	edits := fsm.Edits{Remove: ask.Remove, Drain: r.others(ask.Drain, true), Undrain: r.others(ask.Undrain, false), Force: ask.Force}
+	edits := fsm.Edits{Remove: r.heardOf(ask.Remove), Drain: r.others(ask.Drain, true), Undrain: r.others(ask.Undrain, false), Force: ask.Force}
 	for i, add := range ask.Add {
 		if known := r.state.Node(add.ID); known != nil {
 			r.addKnown(&edits, known, add)
@@ -92,6 +92,20 @@ func (r *reading) others(ids []api.NodeID, draining bool) (list []api.NodeID) {
 		if known := r.state.Node(id); known == nil || known.Draining != draining {
 			list = append(list, id)
 		}
+	}
+	return list
+}
+
+// heardOf are the nodes to remove without those whose report slots wait for: giving one up is a word of its
+// own, for what it held cannot be told before it was asked.
+func (r *reading) heardOf(ids []api.NodeID) (list []api.NodeID) {
+	for _, id := range ids {
+		if waiting := r.state.RecoveringFrom(id); waiting > 0 {
+			r.block("remove", id, api.NewProblem(api.CodeConflict, "%d slots recover and wait for the report of node %s", waiting, id).
+				WithNext("bring it back, or give it up for lost: stead nodes remove %s --force", id))
+			continue
+		}
+		list = append(list, id)
 	}
 	return list
 }

@@ -23,6 +23,10 @@ func TestRecoveringSlotsAreLeftAlone(t *testing.T) {
 	if waiting == 0 || waiting == 256 || !w.state.MayReport() {
 		t.Fatalf("%d slots recover", waiting)
 	}
+	proposal, problem := Propose(w.state, api.PlanAsk{Remove: []api.NodeID{"n1"}, Force: true}, nil)
+	if blocked := proposal.Plan.Blocked; problem != nil || len(blocked) != 1 || blocked[0].Code != api.CodeConflict || len(proposal.Command.Edits.Remove) > 0 {
+		t.Errorf("a plan gives up a node that is waited for: blocked %+v, %v", blocked, problem)
+	}
 	w.register("n3", api.OnDownReset)
 	w.apply(fsm.Rebalance{})
 	w.now = w.now.Add(time.Minute)
