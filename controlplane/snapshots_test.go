@@ -266,7 +266,15 @@ func TestScheduledSnapshots(t *testing.T) {
 		}
 		_ = file.Close()
 	}
-	member.config.SnapshotDir = filepath.Join(files[1], "no-folder")
+	call(t, member, "POST", "/v1/nodes", registration("n9", 9009), nil)
+	past := now.Add(-25 * time.Hour) // the clock was wrong till now, or is from now on
+	if _, err := member.saveSnapshot(member.State(), past); err != nil {
+		t.Fatal(err)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(config.SnapshotDir, "*"+past.UTC().Format("T150405Z")+".snapshot")); len(kept) != 1 {
+		t.Errorf("the newest was removed: %v", kept)
+	}
+	member.config.SnapshotDir = filepath.Join(foreign, "no-folder")
 	member.noteSaved(member.saveSnapshot(member.State().Reborn(member.State(), rebirthNow()), now))
 	if alarms := member.snapshotAlarms(); len(alarms) != 1 || member.Snapshots().Failures != 1 {
 		t.Errorf("a folder that cannot be written: %v", alarms)
