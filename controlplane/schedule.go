@@ -2,6 +2,7 @@ package controlplane
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ import (
 const scheduleLook = time.Second
 
 // savedName matches the files that the schedule writes, and only those.
-var savedName = regexp.MustCompile(`^stead-([0-9a-f]{8})-[0-9]+-[0-9]+-([0-9]{8}T[0-9]{6}Z)\.snapshot$`)
+var savedName = regexp.MustCompile(`^stead-([0-9a-f]{8})-([0-9]+)-([0-9]+)-([0-9]{8}T[0-9]{6}Z)\.snapshot$`)
 
 // schedule is how saving snapshots goes. A failure is told and tried again; it never ends the member.
 type schedule struct {
@@ -102,24 +103,26 @@ func (m *Member) saveSnapshot(state *fsm.State, now time.Time) (saved bool, err 
 	}
 	m.schedule.saved = state
 	m.logger.Debug("snapshot saved", "file", name, "bytes", encoded.Len())
-	return true, m.pruneSnapshots(state.Cluster)
+	return true, m.pruneSnapshots(state.Cluster, name)
 }
 
-// pruneSnapshots removes the oldest files beyond those that stay. Files of other clusters, or of other
-// names, are nobody's to remove here.
-func (m *Member) pruneSnapshots(cluster api.ClusterID) error {
+// pruneSnapshots removes the oldest files beyond those that stay, never the fresh one. Which is older the
+// ring says before the clock does: that may have been wrong. Files of other clusters, or of other names,
+// are nobody's to remove here.
+func (m *Member) pruneSnapshots(cluster api.ClusterID, fresh string) error {
 	entries, err := os.ReadDir(m.config.SnapshotDir)
 	if err != nil {
 		return fmt.Errorf("cannot list the snapshot folder: %w", err)
 	}
-	var own []string
+	var older []string
 	for _, entry := range entries {
-		if parts := savedName.FindStringSubmatch(entry.Name()); parts != nil && strings.HasPrefix(string(cluster), parts[1]) {
-			own = append(own, entry.Name())
+		parts := savedName.FindStringSubmatch(entry.Name())
+		if parts != nil && strings.HasPrefix(string(cluster), parts[1]) && entry.Name() != fresh {
+			older = append(older, entry.Name())
 		}
 	}
-	slices.SortFunc(own, func(a, b string) int { return strings.Compare(savedAt(a), savedAt(b)) })
-	for _, name := range own[:max(0, len(own)-m.config.SnapshotKeep)] {
+	slices.SortFunc(older, compareSaved)
+	for _, name := range older[:max(0, len(older)+1-m.config.SnapshotKeep)] {
 		if err := os.Remove(filepath.Join(m.config.SnapshotDir, name)); err != nil {
 			return fmt.Errorf("cannot remove an old snapshot: %w", err)
 		}
@@ -127,4 +130,13 @@ func (m *Member) pruneSnapshots(cluster api.ClusterID) error {
 	return nil
 }
 
-func savedAt(name string) string { return savedName.FindStringSubmatch(name)[2] }
+// compareSaved orders saved files by generation, ring, and time.
+func compareSaved(a, b string) int {
+	one, two := savedName.FindStringSubmatch(a), savedName.FindStringSubmatch(b)
+	return cmp.Or(compareNumbers(one[2], two[2]), compareNumbers(one[3], two[3]), strings.Compare(one[4], two[4]))
+}
+
+// compareNumbers compares decimal numbers without leading zeros, however long.
+func compareNumbers(a, b string) int {
+	return cmp.Or(cmp.Compare(len(a), len(b)), strings.Compare(a, b))
+}

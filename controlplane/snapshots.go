@@ -5,71 +5,32 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
-	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
-// Restore replaces the state of the whole cluster by what a snapshot holds, in a new generation.
-// Nothing else is proposed meanwhile, so nothing that was acknowledged falls between the two.
-func (m *Member) Restore(_ context.Context, actor string, from *fsm.State, force bool) (api.Changed, error) {
-	m.turn.Lock()
-	defer m.turn.Unlock()
-	replica := m.replica.Load()
-	if replica == nil {
-		return api.Changed{}, noLeader()
-	}
-	if err := replica.Barrier(); err != nil {
-		return api.Changed{}, asProblem(err)
-	}
-	term, present := replica.Term(), m.State()
-	if problem := checkRestore(present, from, force); problem != nil {
-		return api.Changed{}, problem
-	}
-	next := present.Reborn(from, fsm.Rebirth{
-		Kind: "restore", Actor: actor, Time: time.Now(),
-		Detail: fmt.Sprintf("from a snapshot of ring %s, %s", from.Version(), from.Time().Format(time.RFC3339)),
-	})
-	var encoded bytes.Buffer
-	if err := next.Encode(&encoded); err != nil {
+// Restore replaces the state of the whole cluster by what a snapshot holds, in a new generation. It is
+// one entry of the log: what was acknowledged before it is replaced, what comes after builds on it.
+func (m *Member) Restore(ctx context.Context, actor string, from *fsm.State, force bool) (api.Changed, error) {
+	if err := m.Linearize(ctx); err != nil {
 		return api.Changed{}, err
 	}
-	if _, err := fsm.DecodeState(bytes.NewReader(encoded.Bytes())); err != nil { // Raft would end every member by it
-		return api.Changed{}, api.NewProblem(api.CodeSnapshotDamaged, "what it leads to is no state: %v", err)
+	if problem := m.State().CheckRestore(from, force); problem != nil { // a refusal needs no large entry
+		return api.Changed{}, problem
 	}
-	if replica.Term() != term {
-		return api.Changed{}, noLeader()
+	command, err := fsm.RestoreOf(from, force)
+	if err != nil {
+		return api.Changed{}, err
 	}
-	if err := replica.Restore(&encoded, int64(encoded.Len())); err != nil {
-		return api.Changed{}, asProblem(err)
+	result, err := m.Propose(ctx, fsm.By(actor), command)
+	if err != nil {
+		return api.Changed{}, err
 	}
-	m.logger.Warn("state restored from a snapshot", "actor", actor, "version", next.Version(), "from", from.Version(), "recovering", next.Recovering())
-	return api.Changed{
-		Change: next.NewestChange(), Version: next.Version(),
-		Note: fmt.Sprintf("restored in generation %d; %d slots wait until the nodes have reported what they hold", next.Generation, next.Recovering()),
-	}, nil
-}
-
-// checkRestore refuses a snapshot that this cluster should not become.
-func checkRestore(present, from *fsm.State, force bool) *api.Problem {
-	switch {
-	case from.Cluster == "":
-		return api.NewProblem(api.CodeSnapshotDamaged, "it is a state before any cluster")
-	case present.Level < 2:
-		return api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, a restore needs 2", present.Level).
-			WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
-	case from.Level > present.Level:
-		return api.NewProblem(api.CodeUnsupported, "the snapshot is of level %d, the cluster stands at %d", from.Level, present.Level).
-			WithNext("run a version that supports it, then: stead cluster set level=%d", from.Level)
-	case from.Cluster != present.Cluster && !present.Fresh() && !force:
-		return api.NewProblem(api.CodeWrongCluster, "the snapshot is of cluster %s, this is %s and not a fresh one", from.Cluster, present.Cluster).
-			WithNext("restore it into a new cluster, or add --force to make this one that")
-	}
-	return nil
+	m.logger.Warn("state restored from a snapshot", "actor", actor, "version", result.Version, "from", from.Version())
+	return api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}, nil
 }
 
 // ReadSnapshot reads a snapshot whole, verifies it, and says what it holds.

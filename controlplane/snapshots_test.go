@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -108,8 +110,48 @@ func TestRestore(t *testing.T) {
 			return state.Generation >= 4 && state.Node("n2") != nil && len(state.SlotsHeld()) == 3
 		})
 	}
+	c.await("a leader", func() bool { return c.leader() != nil })
 	call(t, c.leader(), "POST", "/v1/nodes", registration("n9", 9009), nil)
 	c.await("the log to go on", func() bool { return c.members[2].State().Node("n9") != nil })
+}
+
+// TestARestoreThatFewHaveHappensToAllOrNone: a leader that is alone with a restore has not restored
+// anything yet; when the others are back, all have the same state.
+func TestARestoreThatFewHaveHappensToAllOrNone(t *testing.T) {
+	c := newCluster(t)
+	call(t, c.leader(), "POST", "/v1/nodes", registration("n1", 9001), nil)
+	leading := c.leader()
+	command, err := fsm.RestoreOf(leading.State(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := leading.State().Generation
+	alone := slices.Index(c.members[:], leading)
+	others := slices.DeleteFunc([]int{0, 1, 2}, func(i int) bool { return i == alone })
+	var stopped sync.WaitGroup
+	for _, i := range others {
+		stopped.Go(func() { c.stop(i) })
+	}
+	stopped.Wait()
+	if _, err := leading.Propose(t.Context(), fsm.By("ann"), command); err == nil {
+		t.Fatal("restored without a majority")
+	}
+	if now := leading.State().Generation; now != before {
+		t.Fatalf("generation %d became %d on one member alone", before, now)
+	}
+	c.stop(alone)
+	for i := range c.members {
+		c.start(i)
+	}
+	c.await("a leader", func() bool { return c.leader() != nil })
+	call(t, c.leader(), "POST", "/v1/nodes", registration("n2", 9002), nil)
+	c.await("the same state everywhere", func() bool {
+		first := c.members[0].State()
+		return first.Node("n2") != nil && !slices.ContainsFunc(c.members[:], func(member *Member) bool {
+			state := member.State()
+			return state.Version() != first.Version() || state.NewestChange() != first.NewestChange()
+		})
+	})
 }
 
 // TestRestoreRefuses: each with its code, and nothing changed.
@@ -266,7 +308,15 @@ func TestScheduledSnapshots(t *testing.T) {
 		}
 		_ = file.Close()
 	}
-	member.config.SnapshotDir = filepath.Join(files[1], "no-folder")
+	call(t, member, "POST", "/v1/nodes", registration("n9", 9009), nil)
+	past := now.Add(-25 * time.Hour) // the clock was wrong till now, or is from now on
+	if _, err := member.saveSnapshot(member.State(), past); err != nil {
+		t.Fatal(err)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(config.SnapshotDir, "*"+past.UTC().Format("T150405Z")+".snapshot")); len(kept) != 1 {
+		t.Errorf("the newest was removed: %v", kept)
+	}
+	member.config.SnapshotDir = filepath.Join(foreign, "no-folder")
 	member.noteSaved(member.saveSnapshot(member.State().Reborn(member.State(), rebirthNow()), now))
 	if alarms := member.snapshotAlarms(); len(alarms) != 1 || member.Snapshots().Failures != 1 {
 		t.Errorf("a folder that cannot be written: %v", alarms)
@@ -297,7 +347,7 @@ func TestWhatMayBeRestoredWhere(t *testing.T) {
 	own, other := api.ClusterID(randomHex()), api.ClusterID(randomHex())
 	f := func(present, from *fsm.State, force bool, want api.Code) {
 		t.Helper()
-		problem := checkRestore(present, from, force)
+		problem := present.CheckRestore(from, force)
 		if problem == nil && want != "" || problem != nil && problem.Code != want {
 			t.Errorf("got %v, want %q", problem, want)
 		}

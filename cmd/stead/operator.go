@@ -196,9 +196,18 @@ func (s *session) printChanged(changed api.Changed, where string) error {
 	}
 	return s.print(changed, func(t *table) {
 		if changed.Change == 0 {
-			t.add("nothing changed", fmt.Sprintf("ring %s", changed.Version))
+			t.add(unchanged(changed.Note), fmt.Sprintf("ring %s", changed.Version))
 			return
 		}
 		t.add(fmt.Sprintf("change %d", changed.Change), fmt.Sprintf("ring %s", changed.Version))
 	})
+}
+
+// unchanged heads an answer without a change. Where a note says what was done, as of a level that was
+// raised, only the ring is as before.
+func unchanged(note string) string {
+	if note != "" {
+		return "no ring change"
+	}
+	return "nothing changed"
 }

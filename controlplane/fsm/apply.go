@@ -109,6 +109,8 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.forget(command)
 	case Enlist:
 		return d.enlistMember(command)
+	case Restore:
+		return d.restore(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/stead-io/stead/api"
@@ -64,6 +65,10 @@ func (s *State) slotsAreHeld() bool { return len(s.SlotsHeld()) > 0 }
 func (d *draft) level(command Level) *api.Problem {
 	if command.Level < d.state.Level {
 		return api.NewProblem(api.CodeInvalid, "the level is %d and never falls", d.state.Level).InField("level")
+	}
+	d.result.Note = fmt.Sprintf("the cluster stands at level %d, as before", command.Level)
+	if command.Level > d.state.Level {
+		d.result.Note = fmt.Sprintf("the cluster stands at level %d now, and was at %d", command.Level, d.state.Level)
 	}
 	d.state.Level = command.Level
 	return nil

@@ -33,6 +33,7 @@ const (
 	TypeForget      CommandType = 16
 	TypeDelivered   CommandType = 17
 	TypeEnlist      CommandType = 18
+	TypeRestore     CommandType = 19
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
@@ -247,6 +248,8 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Forget](body)
 	case TypeEnlist:
 		return decodeAs[Enlist](body)
+	case TypeRestore:
+		return decodeAs[Restore](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

@@ -318,3 +318,14 @@ func randomCommand(random *rand.Rand, state *State) Command {
 		return Want{Base: state.Number - uint64(random.IntN(2)), Want: PackWant(want), Changes: state.pending}
 	}
 }
+
+// TestLevelSaysWhatItWas: raising the level changes no ring, and is no "nothing changed" all the same.
+func TestLevelSaysWhatItWas(t *testing.T) {
+	h := newHistory(t)
+	if note := h.must(Level{Level: 2}).Note; note != "the cluster stands at level 2 now, and was at 1" {
+		t.Error(note)
+	}
+	if note := h.must(Level{Level: 2}).Note; note != "the cluster stands at level 2, as before" {
+		t.Error(note)
+	}
+}

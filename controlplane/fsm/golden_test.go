@@ -57,6 +57,7 @@ func goldenCommands() map[CommandType]Command {
 		TypeMaintenance: Maintenance{Node: "n1", For: api.Duration(15 * time.Minute)},
 		TypeForget:      Forget{ID: "c1-0011223344556677"},
 		TypeEnlist:      Enlist{Name: "c4", Replaces: "c1-0011223344556677", On: true},
+		TypeRestore:     Restore{Snapshot: []byte("gzip"), Force: true},
 	}
 }
 

@@ -33,7 +33,12 @@ func (s *State) Fresh() bool { return s.lastID <= 1 && len(s.byID) == 0 }
 // versions of earlier generations are no longer kept.
 func (s *State) Reborn(from *State, how Rebirth) *State {
 	d := newDraft(s, s.Index+1, At(how.Time, By(how.Actor)))
-	next := &d.state
+	d.rebirth(from, how)
+	return d.finish()
+}
+
+func (d *draft) rebirth(from *State, how Rebirth) {
+	s, next := d.before, &d.state
 	next.Clock = max(next.Clock, from.Clock)
 	d.header.Time = next.Clock
 	next.Level = max(next.Level, how.Level)
@@ -52,7 +57,6 @@ func (s *State) Reborn(from *State, how Rebirth) *State {
 	change.Lossy = true
 	change.Detail = fmt.Sprintf("%s; %d slots wait for reports", how.Detail, next.recovering)
 	change.First, change.Last = next.Version(), next.Version()
-	return d.finish()
 }
 
 // adoptNodes lists the nodes that another state lists. None of them is known to live.

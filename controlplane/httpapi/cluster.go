@@ -86,7 +86,7 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		answer = api.Changed{Version: result.Version}
+		answer = api.Changed{Version: result.Version, Note: result.Note}
 	}
 	if patch.Keys != nil || patch.NoKey != nil {
 		command := fsm.Settings{Keys: patch.Keys, Force: patch.Force}

@@ -3,29 +3,13 @@ package consensus
 import (
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"time"
 
 	"github.com/hashicorp/raft"
 	boltdb "github.com/hashicorp/raft-boltdb/v2"
 
 	"github.com/stead-io/stead/api"
 )
-
-// restoreTimeout bounds how long a restore may wait for its turn; once begun it ends with leadership.
-const restoreTimeout = 5 * time.Second
-
-// Restore replaces the state of all members by a snapshot, which must be readable by the machine: one
-// that is not ends the process. Proposals under way fail with ErrAmbiguous. It returns once a majority
-// has the new state.
-func (r *Replica) Restore(snapshot io.Reader, size int64) error {
-	if !r.IsLeader() {
-		return ErrNotLeader
-	}
-	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: size}
-	return translate(r.raft.Restore(meta, snapshot, restoreTimeout))
-}
 
 // Log is what a member's folder holds, as far as it can be told without starting it.
 type Log struct {
