@@ -44,6 +44,14 @@ func checkMembers(f *Facts, r *report) {
 				member.Label(), own.Leader, f.Cluster.Leader)
 		}
 	}
+	for _, other := range f.Apart {
+		if other.Own.Cluster == f.Cluster.Cluster {
+			r.fail("stop the one that is not to go on, wipe its members, and add them anew", "at %s runs a second control plane of this cluster, led by %s in generation %d",
+				other.API, other.Own.Leader, other.Own.Version.Generation)
+			continue
+		}
+		r.fail("ask about one cluster at a time", "%s is of another cluster, %s", other.API, other.Own.Cluster)
+	}
 	r.ok("%d answer, %s leads, generation %d", len(answered), f.Cluster.Leader, f.Cluster.Version.Generation)
 }
 

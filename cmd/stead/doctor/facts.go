@@ -13,6 +13,7 @@ type Facts struct {
 	Unknown bool         // then: one is there, and does not take the asker for somebody it knows
 	Cluster *api.Cluster // as the member tells it that has applied most
 	Members []Member
+	Apart   []Apart // members that answered and are of another control plane
 	Nodes   *api.NodeList
 	Proxies *api.ProxyList
 	Builds  []Build // of proxies; those of members are in Members
@@ -28,6 +29,12 @@ type Member struct {
 	Ahead      time.Duration
 	Unsure     time.Duration // by how much Ahead may be wrong
 	Series     Series        // its metrics, empty if they could not be had
+}
+
+// Apart is a member that answered, and shares no member with those that the others list.
+type Apart struct {
+	API string
+	Own *api.Cluster
 }
 
 // Label names a member for people.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -57,6 +58,7 @@ func Gather(ctx context.Context, config Config) *Facts {
 	}
 	facts.Members = g.membersOf(ctx, facts.Cluster)
 	facts.Cluster = g.newest()
+	facts.Apart = g.apart(facts.Cluster)
 	g.askCluster(ctx, facts)
 	g.askProxies(ctx, facts)
 	g.dialAll(ctx, facts)
@@ -151,6 +153,24 @@ func (g *gatherer) membersOf(ctx context.Context, cluster *api.Cluster) []Member
 		members = append(members, member)
 	}
 	return members
+}
+
+// apart are those whose control plane is another than the cluster's. Members are told by their ids: one
+// may be asked at another address than it tells others.
+func (g *gatherer) apart(cluster *api.Cluster) []Apart {
+	listed := map[api.MemberID]bool{}
+	for _, member := range cluster.Members {
+		listed[member.ID] = true
+	}
+	var others []Apart
+	for _, base := range slices.Sorted(maps.Keys(g.asked)) {
+		own := g.asked[base].Own
+		shares := own == nil || slices.ContainsFunc(own.Members, func(member api.Member) bool { return listed[member.ID] })
+		if !shares && len(own.Members) > 0 {
+			others = append(others, Apart{base, own})
+		}
+	}
+	return others
 }
 
 // askCluster asks members for nodes, history and proxies until one answers each.

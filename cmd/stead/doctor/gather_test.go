@@ -135,3 +135,25 @@ func TestGatherFindsNobody(t *testing.T) {
 		t.Errorf("got %+v", facts)
 	}
 }
+
+// TestGatherKeepsControlPlanesApart: a member that shares no other with the cluster is of another control
+// plane, even of one of the same name.
+func TestGatherKeepsControlPlanesApart(t *testing.T) {
+	lone := func(id api.MemberID, name string, number uint64) api.Cluster {
+		return api.Cluster{
+			Cluster: "0a", Version: api.Version{Generation: 2, Number: number}, Leader: id,
+			Members: []api.Member{{ID: id, Name: name, API: "http://" + name + ":1", Voter: true, Leader: true}},
+		}
+	}
+	p := &played{clusters: map[string]api.Cluster{"http://c1:1": lone("c1-1", "c1", 9), "http://c2:1": lone("c2-1", "c2", 8)}}
+	facts := Gather(t.Context(), p.config("http://c1:1", "http://c2:1"))
+	if len(facts.Apart) != 1 || facts.Apart[0].API != "http://c2:1" {
+		t.Fatalf("apart are %+v", facts.Apart)
+	}
+	for _, finding := range Examine(facts) {
+		if finding.Check == "members" && finding.Level == Fail {
+			return
+		}
+	}
+	t.Error("nothing is said of the second control plane")
+}
