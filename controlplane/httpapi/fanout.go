@@ -26,6 +26,7 @@ const touchCheck = 250 * time.Millisecond
 type fanout struct {
 	control    Control
 	publishing sync.Mutex // held while deciding on and making the next current
+	stopped    bool       // nothing is published any more; guarded by publishing
 	current    atomic.Pointer[published]
 	waiting    atomic.Int64 // polls that wait for news
 }
@@ -83,13 +84,15 @@ func (f *fanout) run(ctx context.Context) {
 	}
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
+	f.stopped = true
 	f.publish(f.control.State(), api.NewProblem(api.CodeNoLeader, "this member is stopping"))
 }
 
 // fresh is the present state's ring, published before its time if need be: who does not wait must not
-// be answered from the past.
+// be answered from the past, nor anybody be refused for trouble that is over.
 func (f *fanout) fresh() *published {
-	if current := f.current.Load(); current.state != nil && current.state.Version() == f.control.State().Version() {
+	current := f.current.Load()
+	if current.state != nil && current.trouble == nil && current.state.Version() == f.control.State().Version() {
 		return current
 	}
 	f.publishNews()
@@ -101,7 +104,7 @@ func (f *fanout) publishNews() bool {
 	f.publishing.Lock()
 	defer f.publishing.Unlock()
 	last, state := f.current.Load(), f.control.State()
-	if state.Cluster == "" {
+	if state.Cluster == "" || f.stopped {
 		return false
 	}
 	var trouble *api.Problem

@@ -23,7 +23,7 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 		return problem
 	}
 	current := s.fanout.current.Load()
-	if !r.URL.Query().Has("after") {
+	if !r.URL.Query().Has("after") || current.trouble != nil {
 		current = s.fanout.fresh()
 	}
 	if current.state == nil {

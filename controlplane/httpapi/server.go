@@ -205,11 +205,12 @@ func (s *Server) stamp(next http.Handler) http.Handler {
 // serve finds the member that answers, and writes whatever error comes of it.
 func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := r.Body
 		err := boundBody(route.path, w, r)
 		if err == nil {
 			err = s.answer(route, w, r)
-			drainBody(route.path, w, r)
 		}
+		linger(route.path, w, body)
 		if err == nil {
 			return
 		}

@@ -26,6 +26,9 @@ const (
 	reportMax = 32 << 20
 	// snapshotTimeout bounds the way of a snapshot there or back.
 	snapshotTimeout = 5 * time.Minute
+	// lingerMax and lingerTimeout bound how much of a refused body is read, and for how long.
+	lingerMax     = 16 << 20
+	lingerTimeout = 5 * time.Second
 	// decodersMax is how many snapshots and reports are held in memory at once; others wait.
 	decodersMax = 4
 )
@@ -58,13 +61,18 @@ func boundBody(path string, w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// drainBody reads what is left of a large body that was answered early: who still sends would not read
-// the answer.
-func drainBody(path string, w http.ResponseWriter, r *http.Request) {
-	if path == snapshotPath {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(readTimeout)) // as for any other body
-		_, _ = io.Copy(io.Discard, r.Body)
+// linger reads what is left of a body that was answered early, within bounds: who still sends would see
+// a reset connection instead of the answer.
+func linger(path string, w http.ResponseWriter, body io.Reader) {
+	if body == http.NoBody {
+		return
 	}
+	most := int64(lingerMax)
+	if path == snapshotPath {
+		most = snapshotMax
+	}
+	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
+	_, _ = io.CopyN(io.Discard, body, most)
 }
 
 // answerBound is how long the writing of a route's answer may take.
