@@ -67,7 +67,7 @@ type Member struct {
 }
 
 // Open starts a member. It serves its API at once; Raft follows as soon as the founding members have
-// found each other, which Wait waits for.
+// found each other, or the cluster that there is has taken this one in.
 func Open(config Config) (*Member, error) {
 	if config.Expect == 0 {
 		config.Expect = expected(config)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -107,17 +106,4 @@ func digest(r *http.Request, body []byte) string {
 	}
 	_, _ = sum.Write(body)
 	return hex.EncodeToString(sum.Sum(nil)[:16])
-}
-
-// wholeBody reads a body as far as the endpoint takes one.
-func wholeBody(r *http.Request) ([]byte, *api.Problem) {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", tooLarge.Limit)
-	case err != nil:
-		return nil, api.NewProblem(api.CodeInvalid, "the body ended early")
-	}
-	return body, nil
 }

@@ -210,7 +210,9 @@ func (s *Server) serve(route route) http.Handler {
 		if err == nil {
 			err = s.answer(route, w, r)
 		}
-		linger(route.path, w, body)
+		if err != nil || route.path == snapshotPath { // one passed on may be answered early, too
+			linger(route.path, w, body)
+		}
 		if err == nil {
 			return
 		}

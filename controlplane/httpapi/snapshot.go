@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -26,54 +25,9 @@ const (
 	reportMax = 32 << 20
 	// snapshotTimeout bounds the way of a snapshot there or back.
 	snapshotTimeout = 5 * time.Minute
-	// lingerMax and lingerTimeout bound how much of a refused body is read, and for how long.
-	lingerMax     = 16 << 20
-	lingerTimeout = 5 * time.Second
 	// decodersMax is how many snapshots and reports are held in memory at once; others wait.
 	decodersMax = 4
 )
-
-// bodyLimit is what a route's body may have.
-func bodyLimit(path string) int64 {
-	switch path {
-	case snapshotPath:
-		return snapshotMax
-	case reportPath:
-		return reportMax
-	default:
-		return bodyMax
-	}
-}
-
-// boundBody limits how much of a body is read, and refuses one for what it says of its length before
-// any of it is.
-func boundBody(path string, w http.ResponseWriter, r *http.Request) error {
-	limit := bodyLimit(path)
-	if r.ContentLength > limit {
-		w.Header().Set("Connection", "close") // what is still to come is not waited for
-		return api.NewProblem(api.CodeTooLarge, "the body exceeds %d bytes", limit)
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
-	if path == snapshotPath {
-		deadline := time.Now().Add(snapshotTimeout)
-		_ = http.NewResponseController(w).SetReadDeadline(deadline) // else it has the server's
-	}
-	return nil
-}
-
-// linger reads what is left of a body that was answered early, within bounds: who still sends would see
-// a reset connection instead of the answer.
-func linger(path string, w http.ResponseWriter, body io.Reader) {
-	if body == http.NoBody {
-		return
-	}
-	most := int64(lingerMax)
-	if path == snapshotPath {
-		most = snapshotMax
-	}
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingerTimeout))
-	_, _ = io.CopyN(io.Discard, body, most)
-}
 
 // answerBound is how long the writing of a route's answer may take.
 func answerBound(path string) time.Duration {
