@@ -11,34 +11,13 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
 	"github.com/stead-io/stead/api/transport"
-	"github.com/stead-io/stead/cmd/stead/pki"
+	"github.com/stead-io/stead/tests/authority"
 )
-
-// certificates issues those of a test.
-func certificates(t *testing.T) func(transport.Role, string) transport.Security {
-	t.Helper()
-	folder := t.TempDir()
-	if err := pki.Init(folder, "test", 2, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	return func(role transport.Role, name string) transport.Security {
-		t.Helper()
-		issued, err := pki.Issue(folder, t.TempDir(), pki.Request{Role: role, Name: name, Days: 1}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		loaded, err := transport.LoadTLS(transport.Files(issued), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport.Security{TLS: loaded}
-	}
-}
 
 // TestClusterWithCertificates: members found a cluster, replicate and pass requests on in TLS, for whom
 // they were asked by; the leader checks static nodes in TLS, and takes no other node for them.
 func TestClusterWithCertificates(t *testing.T) {
-	issue := certificates(t)
+	issue := authority.New(t).Security
 	c := &cluster{t: t, folder: t.TempDir()}
 	t.Cleanup(func() {
 		for i := range c.members {
@@ -108,7 +87,7 @@ func serveTLS(t *testing.T, security transport.Security, handler http.Handler) s
 }
 
 func TestMemberNeedsItsOwnCertificate(t *testing.T) {
-	issue := certificates(t)
+	issue := authority.New(t).Security
 	config := NewConfig()
 	config.DataDir = t.TempDir()
 	for _, who := range []transport.Identity{{Role: transport.RoleMember, Name: "c2"}, {Role: transport.RoleNode, Name: "c1"}} {

@@ -6,35 +6,18 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/cmd/stead/pki"
+	"github.com/stead-io/stead/tests/authority"
 )
 
 // TestWhoIsNotTrusted: a client that has to do with TLS and cannot show or believe a certificate says
 // so, at once, and shows its token to members alone.
 func TestWhoIsNotTrusted(t *testing.T) {
-	folder, foreign := t.TempDir(), t.TempDir()
-	for _, each := range []string{folder, foreign} {
-		if err := pki.Init(each, "test", 2, time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	load := func(folder string, role transport.Role, name string) transport.Security {
-		t.Helper()
-		issued, err := pki.Issue(folder, t.TempDir(), pki.Request{Role: role, Name: name, Days: 1}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		loaded, err := transport.LoadTLS(transport.Files(issued), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport.Security{TLS: loaded}
-	}
-	alone, err := transport.LoadTLS(transport.Files{CA: folder + "/" + pki.CAName}, slog.New(slog.DiscardHandler))
+	ours, foreign := authority.New(t), authority.New(t)
+	alone, err := transport.LoadTLS(transport.Files{CA: ours.Folder + "/" + pki.CAName}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +40,7 @@ func TestWhoIsNotTrusted(t *testing.T) {
 		t.Cleanup(server.Close)
 		return listener.Addr().String()
 	}
-	member, node := serve(load(folder, transport.RoleMember, "c1")), serve(load(folder, transport.RoleNode, "n1"))
+	member, node := serve(ours.Security(transport.RoleMember, "c1")), serve(ours.Security(transport.RoleNode, "n1"))
 	f := func(security transport.Security, address string, trusted bool) {
 		t.Helper()
 		c, err := New(Config{Members: []string{address}, Security: security, FailFast: true, Token: func() string { return "secret" }})
@@ -77,10 +60,10 @@ func TestWhoIsNotTrusted(t *testing.T) {
 			t.Errorf("shown: %q", got)
 		}
 	}
-	operator := load(folder, transport.RoleOperator, "ann")
+	operator := ours.Security(transport.RoleOperator, "ann")
 	f(operator, member, true)
 	f(operator, node, false)
-	f(load(foreign, transport.RoleOperator, "ann"), member, false)
+	f(foreign.Security(transport.RoleOperator, "ann"), member, false)
 	f(transport.Security{TLS: alone}, member, false)
 	f(transport.Security{}, member, false)
 }

@@ -16,37 +16,10 @@ import (
 
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/cmd/stead/pki"
+	"github.com/stead-io/stead/tests/authority"
 )
 
 var silent = slog.New(slog.DiscardHandler)
-
-// authority issues certificates in a folder of the test.
-type authority struct {
-	t      *testing.T
-	folder string
-}
-
-func newAuthority(t *testing.T) authority {
-	t.Helper()
-	a := authority{t, t.TempDir()}
-	if err := pki.Init(a.folder, "test", 30, time.Now().Add(-20*24*time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
-func (a authority) files(role transport.Role, name string) transport.Files {
-	a.t.Helper()
-	issued, err := pki.Issue(a.folder, a.t.TempDir(), pki.Request{Role: role, Name: name, Days: 5}, time.Now())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return transport.Files(issued)
-}
-
-func (a authority) security(role transport.Role, name string) transport.Security {
-	return transport.Security{TLS: load(a.t, a.files(role, name))}
-}
 
 func load(t *testing.T, files transport.Files) *transport.TLS {
 	t.Helper()
@@ -102,13 +75,13 @@ func ask(t *testing.T, security transport.Security, address string, expected tra
 }
 
 func TestBothEndsAreMadeSureOf(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	server := ours.security(transport.RoleNode, "n1")
+	ours, theirs := authority.New(t), authority.New(t)
+	server := ours.Security(transport.RoleNode, "n1")
 	anybody := listen(t, server, transport.Callers{})
-	members := listen(t, ours.security(transport.RoleMember, "c1"), transport.Callers{Role: transport.RoleMember})
+	members := listen(t, ours.Security(transport.RoleMember, "c1"), transport.Callers{Role: transport.RoleMember})
 	tokens := listen(t, server, transport.Callers{Optional: true})
 	node, member := transport.Identity{Role: transport.RoleNode, Name: "n1"}, transport.Identity{Role: transport.RoleMember}
-	alone := ours.files(transport.RoleReader, "r")
+	alone := ours.Files(transport.RoleReader, "r")
 	alone.Cert, alone.Key = "", ""
 	caOnly := transport.Security{TLS: load(t, alone)}
 
@@ -129,19 +102,19 @@ func TestBothEndsAreMadeSureOf(t *testing.T) {
 			t.Errorf("%q, want %q (%v)", said, want, err)
 		}
 	}
-	f(ours.security(transport.RoleProxy, "p1"), anybody, node, "hello proxy p1")
-	f(ours.security(transport.RoleProxy, "p1"), anybody, transport.Identity{Role: transport.RoleNode, Name: "n2"}, "impostor")
-	f(ours.security(transport.RoleProxy, "p1"), anybody, member, "impostor")
-	f(ours.security(transport.RoleMember, "c2"), members, member, "hello member c2")
-	f(ours.security(transport.RoleNode, "n1"), members, member, "refused")
-	f(ours.security(transport.RoleOperator, "ann"), members, member, "refused")
-	f(theirs.security(transport.RoleMember, "c2"), members, member, "distrust")
+	f(ours.Security(transport.RoleProxy, "p1"), anybody, node, "hello proxy p1")
+	f(ours.Security(transport.RoleProxy, "p1"), anybody, transport.Identity{Role: transport.RoleNode, Name: "n2"}, "impostor")
+	f(ours.Security(transport.RoleProxy, "p1"), anybody, member, "impostor")
+	f(ours.Security(transport.RoleMember, "c2"), members, member, "hello member c2")
+	f(ours.Security(transport.RoleNode, "n1"), members, member, "refused")
+	f(ours.Security(transport.RoleOperator, "ann"), members, member, "refused")
+	f(theirs.Security(transport.RoleMember, "c2"), members, member, "distrust")
 	f(caOnly, anybody, node, "refused")
 	f(caOnly, tokens, node, "hello ")
-	f(ours.security(transport.RoleReader, "bob"), tokens, node, "hello reader bob")
+	f(ours.Security(transport.RoleReader, "bob"), tokens, node, "hello reader bob")
 
 	// One that believes the servers and has a certificate from elsewhere.
-	stranger := theirs.files(transport.RoleMember, "c2")
+	stranger := theirs.Files(transport.RoleMember, "c2")
 	address := members
 	pair, err := tls.LoadX509KeyPair(stranger.Cert, stranger.Key)
 	if err != nil {
@@ -165,9 +138,9 @@ func TestBothEndsAreMadeSureOf(t *testing.T) {
 }
 
 func TestFilesThatCannotBeUsed(t *testing.T) {
-	ours, theirs := newAuthority(t), newAuthority(t)
-	good, other := ours.files(transport.RoleNode, "n1"), theirs.files(transport.RoleNode, "n1")
-	past, err := pki.Issue(ours.folder, t.TempDir(), pki.Request{Role: transport.RoleNode, Name: "old", Days: 1}, time.Now().Add(-10*24*time.Hour))
+	ours, theirs := authority.New(t), authority.New(t)
+	good, other := ours.Files(transport.RoleNode, "n1"), theirs.Files(transport.RoleNode, "n1")
+	past, err := pki.Issue(ours.Folder, t.TempDir(), pki.Request{Role: transport.RoleNode, Name: "old", Days: 1}, time.Now().Add(-10*24*time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,17 +189,17 @@ func copyFiles(t *testing.T, from, to transport.Files) {
 // TestReplacedFilesAreUsed: a certificate of another CA is refused until the listener's own files are
 // replaced, and files of somebody else are never used.
 func TestReplacedFilesAreUsed(t *testing.T) {
-	before, after := newAuthority(t), newAuthority(t)
+	before, after := authority.New(t), authority.New(t)
 	folder := t.TempDir()
 	files := transport.Files{Cert: filepath.Join(folder, "c"), Key: filepath.Join(folder, "k"), CA: filepath.Join(folder, "ca")}
-	copyFiles(t, before.files(transport.RoleNode, "n1"), files)
+	copyFiles(t, before.Files(transport.RoleNode, "n1"), files)
 	var log logged
 	loaded, err := transport.LoadTLS(files, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	address := listen(t, transport.Security{TLS: loaded}, transport.Callers{})
-	client := after.security(transport.RoleProxy, "p1")
+	client := after.Security(transport.RoleProxy, "p1")
 	expected := transport.Identity{Role: transport.RoleNode, Name: "n1"}
 
 	if _, err := ask(t, client, address, expected); !errors.Is(err, transport.ErrDistrust) {
@@ -244,11 +217,11 @@ func TestReplacedFilesAreUsed(t *testing.T) {
 			}
 		}
 	}
-	copyFiles(t, after.files(transport.RoleNode, "n2"), files)
+	copyFiles(t, after.Files(transport.RoleNode, "n2"), files)
 	await("somebody else's files", func(_ string, err error) bool {
 		return errors.Is(err, transport.ErrDistrust) && strings.Contains(log.String(), "not used")
 	})
-	copyFiles(t, after.files(transport.RoleNode, "n1"), files)
+	copyFiles(t, after.Files(transport.RoleNode, "n1"), files)
 	await("its own", func(said string, err error) bool { return err == nil && said == "hello proxy p1" })
 }
 
@@ -272,11 +245,11 @@ func (l *logged) String() string {
 
 // TestTwoAuthorities: while a cluster changes its CA, its files hold both, and either's certificates pass.
 func TestTwoAuthorities(t *testing.T) {
-	before, after := newAuthority(t), newAuthority(t)
+	before, after := authority.New(t), authority.New(t)
 	bundle := filepath.Join(t.TempDir(), "both.pem")
 	var both []byte
-	for _, a := range []authority{before, after} {
-		content, err := os.ReadFile(filepath.Join(a.folder, pki.CAName))
+	for _, a := range []authority.Authority{before, after} {
+		content, err := os.ReadFile(filepath.Join(a.Folder, pki.CAName))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -289,16 +262,16 @@ func TestTwoAuthorities(t *testing.T) {
 		files.CA = bundle
 		return transport.Security{TLS: load(t, files)}
 	}
-	address := listen(t, with(before.files(transport.RoleNode, "n1")), transport.Callers{})
-	said, err := ask(t, with(after.files(transport.RoleProxy, "p1")), address, transport.Identity{Role: transport.RoleNode, Name: "n1"})
+	address := listen(t, with(before.Files(transport.RoleNode, "n1")), transport.Callers{})
+	said, err := ask(t, with(after.Files(transport.RoleProxy, "p1")), address, transport.Identity{Role: transport.RoleNode, Name: "n1"})
 	if err != nil || said != "hello proxy p1" {
 		t.Errorf("%q, %v", said, err)
 	}
 }
 
 func TestClearIsRefused(t *testing.T) {
-	ours := newAuthority(t)
-	via := ours.security(transport.RoleProxy, "p1").Transport(transport.Identity{Role: transport.RoleMember})
+	ours := authority.New(t)
+	via := ours.Security(transport.RoleProxy, "p1").Transport(transport.Identity{Role: transport.RoleMember})
 	if _, err := via.DialContext(t.Context(), "tcp", "127.0.0.1:1"); err == nil || errors.As(err, new(*net.OpError)) {
 		t.Errorf("http:// with TLS: %v", err)
 	}

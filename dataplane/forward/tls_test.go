@@ -3,38 +3,21 @@ package forward
 import (
 	"context"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
-	"github.com/stead-io/stead/cmd/stead/pki"
+	"github.com/stead-io/stead/tests/authority"
 )
 
 // TestOverTLS: connections are kept, one that the node closed while idle is noticed before a request
 // that may run once only is sent on it, and no node is sent what is another's.
 func TestOverTLS(t *testing.T) {
-	folder := t.TempDir()
-	if err := pki.Init(folder, "test", 2, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	issue := func(role transport.Role, name string) transport.Security {
-		t.Helper()
-		issued, err := pki.Issue(folder, folder, pki.Request{Role: role, Name: name, Days: 1}, time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		loaded, err := transport.LoadTLS(transport.Files(issued), slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return transport.Security{TLS: loaded}
-	}
+	issue := authority.New(t).Security
 	listener, err := issue(transport.RoleNode, "n1").Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

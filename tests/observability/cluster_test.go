@@ -19,11 +19,11 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
-	"github.com/stead-io/stead/cmd/stead/pki"
 	"github.com/stead-io/stead/controlplane"
 	"github.com/stead-io/stead/dataplane"
 	"github.com/stead-io/stead/nodesvc/kv"
 	"github.com/stead-io/stead/nodesvc/sidecar"
+	"github.com/stead-io/stead/tests/authority"
 )
 
 const patience = 20 * time.Second
@@ -59,70 +59,42 @@ func own[P closer](t *testing.T, running P, err error) P {
 	return running
 }
 
-// authority certifies who takes part. The tests ask as a proxy, whom members, proxies and nodes all answer.
-type authority struct {
-	t      *testing.T
-	folder string
-	proxy  tls.Certificate
-}
-
-func newAuthority(t *testing.T) authority {
+// asker asks as a proxy, whom members, proxies and nodes all answer.
+func asker(t *testing.T, ca authority.Authority) tls.Certificate {
 	t.Helper()
-	ca := authority{t: t, folder: t.TempDir()}
-	if err := pki.Init(ca.folder, "test", 30, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	files := ca.issue(transport.RoleProxy, "asks")
+	files := ca.Files(transport.RoleProxy, "asks")
 	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca.proxy = pair
-	return ca
-}
-
-func (ca authority) issue(role transport.Role, name string) transport.Files {
-	ca.t.Helper()
-	issued, err := pki.Issue(ca.folder, ca.t.TempDir(), pki.Request{Role: role, Name: name, Days: 5}, time.Now())
-	if err != nil {
-		ca.t.Fatal(err)
-	}
-	return transport.Files(issued)
-}
-
-func (ca authority) security(role transport.Role, name string) transport.Security {
-	ca.t.Helper()
-	loaded, err := transport.LoadTLS(ca.issue(role, name), slog.New(slog.DiscardHandler))
-	if err != nil {
-		ca.t.Fatal(err)
-	}
-	return transport.Security{TLS: loaded}
+	return pair
 }
 
 // startCluster runs one process of each kind, has each answer something, and asks for its metrics.
 func startCluster(t *testing.T) []process {
 	t.Helper()
-	ca := newAuthority(t)
+	ca := authority.New(t)
+	as := asker(t, ca)
 	listens := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(listens.Close)
 	logger := slog.New(slog.DiscardHandler)
 	control := controlplane.NewConfig()
 	control.Listen, control.RaftListen, control.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	control.PlanDelay, control.Logger = time.Millisecond, logger
-	control.DNS.Listen, control.Security = "127.0.0.1:0", ca.security(transport.RoleMember, control.Name)
+	control.DNS.Listen, control.Security = "127.0.0.1:0", ca.Security(transport.RoleMember, control.Name)
 	control.Webhooks, control.WebhookKey = []string{listens.URL}, []byte(strings.Repeat("k", 32))
 	member, err := controlplane.Open(control)
 	own(t, member, err)
-	await(t, ca, member.APIAddr(), "/readyz")
+	await(t, as, member.APIAddr(), "/readyz")
 	lookUp(t, member.DNSAddr(), control.DNS.Zone)
 
 	node := kv.NewConfig()
 	node.Listen, node.Store, node.Logger = "127.0.0.1:0", kv.StoreMemory, logger
 	node.Node.ID, node.Node.Control, node.Node.OnDown = "n1", []string{member.APIAddr()}, api.OnDownReset
-	node.Node.Security = ca.security(transport.RoleNode, "n1")
+	node.Node.Security = ca.Security(transport.RoleNode, "n1")
 	store, err := kv.Open(node)
 	own(t, store, err)
-	await(t, ca, store.Addr(), "/readyz")
+	await(t, as, store.Addr(), "/readyz")
 
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(upstream.Close)
@@ -130,25 +102,25 @@ func startCluster(t *testing.T) []process {
 	beside.Listen, beside.AdminListen, beside.Logger = "127.0.0.1:0", "127.0.0.1:0", logger
 	beside.Upstream = strings.TrimPrefix(upstream.URL, "http://")
 	beside.Node.ID, beside.Node.Control, beside.Node.OnDown = "n2", []string{member.APIAddr()}, api.OnDownReset
-	beside.Node.Security = ca.security(transport.RoleNode, "n2")
+	beside.Node.Security = ca.Security(transport.RoleNode, "n2")
 	helper, err := sidecar.Open(beside)
 	own(t, helper, err)
-	await(t, ca, helper.AdminAddr(), "/readyz")
+	await(t, as, helper.AdminAddr(), "/readyz")
 
 	route := dataplane.NewConfig()
 	route.Listen, route.AdminListen, route.Control, route.Logger = "127.0.0.1:0", "127.0.0.1:0", []string{member.APIAddr()}, logger
-	route.ID, route.Security = "p1", ca.security(transport.RoleProxy, "p1")
+	route.ID, route.Security = "p1", ca.Security(transport.RoleProxy, "p1")
 	proxy, err := dataplane.Open(route)
 	own(t, proxy, err)
-	await(t, ca, proxy.AdminAddr(), "/readyz")
-	await(t, ca, member.APIAddr(), "/v1/nodes")
-	get(t, ca, store.Addr(), "/kv/some-key")
+	await(t, as, proxy.AdminAddr(), "/readyz")
+	await(t, as, member.APIAddr(), "/v1/nodes")
+	get(t, as, store.Addr(), "/kv/some-key")
 
 	return []process{
-		{"Control-plane member", "`/metrics` of the control API, port 7400", scrape(t, ca, member.APIAddr())},
-		{"Proxy", "`/metrics` of the admin port, 8081", scrape(t, ca, proxy.AdminAddr())},
-		{"Node of the KV", "`/metrics` of the node's port, 7500", scrape(t, ca, store.Addr())},
-		{"Sidecar", "`/metrics` of the port that `--admin-listen` names; there is none without it", scrape(t, ca, helper.AdminAddr())},
+		{"Control-plane member", "`/metrics` of the control API, port 7400", scrape(t, as, member.APIAddr())},
+		{"Proxy", "`/metrics` of the admin port, 8081", scrape(t, as, proxy.AdminAddr())},
+		{"Node of the KV", "`/metrics` of the node's port, 7500", scrape(t, as, store.Addr())},
+		{"Sidecar", "`/metrics` of the port that `--admin-listen` names; there is none without it", scrape(t, as, helper.AdminAddr())},
 	}
 }
 
@@ -164,19 +136,19 @@ func lookUp(t *testing.T, server, zone string) {
 }
 
 // await asks until the answer is 200.
-func await(t *testing.T, ca authority, address, path string) {
+func await(t *testing.T, as tls.Certificate, address, path string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if status, _ := get(t, ca, address, path); status == http.StatusOK {
+		if status, _ := get(t, as, address, path); status == http.StatusOK {
 			return
 		}
 	}
 	t.Fatalf("waited in vain for %s of %s", path, address)
 }
 
-func get(t *testing.T, ca authority, address, path string) (status int, body string) {
+func get(t *testing.T, as tls.Certificate, address, path string) (status int, body string) {
 	t.Helper()
-	config := &tls.Config{Certificates: []tls.Certificate{ca.proxy}, InsecureSkipVerify: true} // whoever answers
+	config := &tls.Config{Certificates: []tls.Certificate{as}, InsecureSkipVerify: true} // whoever answers
 	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: config}}
 	response, err := client.Get("https://" + address + path)
 	if err != nil {
@@ -193,9 +165,9 @@ func get(t *testing.T, ca authority, address, path string) (status int, body str
 var labelName = regexp.MustCompile(`([a-z_]+)="`)
 
 // scrape reads the families of an exposition, in its order, which is by name.
-func scrape(t *testing.T, ca authority, address string) []metric {
+func scrape(t *testing.T, as tls.Certificate, address string) []metric {
 	t.Helper()
-	status, body := get(t, ca, address, "/metrics")
+	status, body := get(t, as, address, "/metrics")
 	if status != http.StatusOK {
 		t.Fatalf("%s: /metrics answered %d", address, status)
 	}
