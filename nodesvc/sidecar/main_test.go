@@ -207,17 +207,6 @@ func closeSidecar(t *testing.T, sidecar *Sidecar) {
 	}
 }
 
-// freeAddress is a loopback address nobody listened on a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 type answer struct {
 	status int
 	header http.Header

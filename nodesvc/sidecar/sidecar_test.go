@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/tests/cluster"
 )
 
 // The node joins when the service is well, says when it is not, and sends nobody to it meanwhile.
@@ -136,7 +137,7 @@ func (l *lines) expect(t *testing.T, want string) {
 // The command starts before the node joins, and ends after the last request has its answer.
 func TestCommandIsDrainedBeforeItStops(t *testing.T) {
 	control := newFakeControl()
-	config := testConfig(control, freeAddress(t))
+	config := testConfig(control, cluster.FreeAddress(t))
 	output := service(t, &config)
 	sidecar := openSidecar(t, config)
 	output.expect(t, "service runs")
@@ -161,7 +162,7 @@ func TestCommandIsDrainedBeforeItStops(t *testing.T) {
 
 func TestStubbornCommandIsKilled(t *testing.T) {
 	control := newFakeControl()
-	config := testConfig(control, freeAddress(t))
+	config := testConfig(control, cluster.FreeAddress(t))
 	config.StopTimeout = 200 * time.Millisecond
 	output := service(t, &config, "stubborn")
 	sidecar := openSidecar(t, config)
@@ -177,7 +178,7 @@ func TestStubbornCommandIsKilled(t *testing.T) {
 
 func TestCommandThatEndsEndsTheSidecar(t *testing.T) {
 	control := newFakeControl()
-	config := testConfig(control, freeAddress(t))
+	config := testConfig(control, cluster.FreeAddress(t))
 	service(t, &config)
 	sidecar := openSidecar(t, config)
 	control.await(t, "beat")
@@ -200,7 +201,7 @@ func TestCommandThatEndsEndsTheSidecar(t *testing.T) {
 
 // A sidecar that is killed takes its command along: nobody is left to hold the service's port.
 func TestKilledSidecarTakesItsCommandAlong(t *testing.T) {
-	child := exec.Command(os.Args[0], freeAddress(t))
+	child := exec.Command(os.Args[0], cluster.FreeAddress(t))
 	child.Env = append(os.Environ(), role+"=sidecar")
 	output, err := child.StdoutPipe()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -67,23 +66,6 @@ func RemoveBinary() {
 func root() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..")
-}
-
-// FreeAddress is a loopback address that nobody listens on now.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	return FreeAddressOn(t, "127.0.0.1")
-}
-
-// FreeAddressOn is a host:port of that host that nobody listens on now.
-func FreeAddressOn(t testing.TB, host string) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // Run starts a process that the test owns.

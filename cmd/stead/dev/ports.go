@@ -6,11 +6,13 @@ import (
 	"io"
 	"net"
 	"strconv"
+
+	"github.com/stead-io/stead/cmd/stead/freeport"
 )
 
 const loopback = "127.0.0.1"
 
-// portTries is how many ports are tried for one that is free in several places.
+// portTries is how many ports are tried for one that is free wherever it is needed.
 const portTries = 50
 
 // ports reserves ports of loopback addresses. It holds each open until release, so none is handed out
@@ -52,51 +54,50 @@ func (p *ports) pickAll(hosts []string, preferred int, bind bind) (addresses []s
 		}
 	}
 	for range portTries {
-		if addresses, err = p.reserve(hosts, 0, bind); err == nil {
+		if addresses, err = p.reserve(hosts, freeport.Propose(), bind); err == nil {
 			return addresses, nil
 		}
 	}
 	return nil, err
 }
 
-// reserve holds one port on every host, or nothing. Port 0: the first host chooses.
+// reserve holds one port on every host, or nothing.
 func (p *ports) reserve(hosts []string, port int, bind bind) (addresses []string, err error) {
 	before := len(p.held)
 	for _, host := range hosts {
-		bound, held, err := bind(host, port)
+		held, err := bind(host, port)
 		p.held = append(p.held, held...)
 		if err != nil {
 			taken := &ports{held: p.held[before:]}
 			p.held = p.held[:before]
 			return nil, errors.Join(err, taken.release())
 		}
-		port = bound
 		addresses = append(addresses, net.JoinHostPort(host, strconv.Itoa(port)))
 	}
 	return addresses, nil
 }
 
-// bind opens a port of a host, 0 for any, and returns which, and what holds it open.
-type bind func(host string, port int) (bound int, held []io.Closer, err error)
+// bind opens a port of a host, and returns what holds it open.
+type bind func(host string, port int) (held []io.Closer, err error)
 
-func bindTCP(host string, port int) (int, []io.Closer, error) {
+func bindTCP(host string, port int) ([]io.Closer, error) {
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
-	return listener.Addr().(*net.TCPAddr).Port, []io.Closer{listener}, nil
+	return []io.Closer{listener}, nil
 }
 
-func bindBoth(host string, port int) (int, []io.Closer, error) {
-	port, held, err := bindTCP(host, port)
+func bindBoth(host string, port int) ([]io.Closer, error) {
+	held, err := bindTCP(host, port)
 	if err != nil {
-		return 0, nil, err
+		return nil, err
 	}
 	packets, err := net.ListenPacket("udp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
-		return 0, held, err
+		return held, err
 	}
-	return port, append(held, packets), nil
+	return append(held, packets), nil
 }
 
 // release closes the ports for their users to open.
