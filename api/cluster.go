@@ -50,7 +50,21 @@ type Settings struct {
 	Replicas int      `json:"replicas"`  // R
 	Hash     string   `json:"hash"`      // name of the hash
 	HashKey  string   `json:"hash_key"`  // 32 hex digits
+	// MinInSync is how many replicas, the primary among them, must be in sync for a slot to take writes; 0 is 1.
+	MinInSync int `json:"min_in_sync,omitempty"`
+	// OnLastCopy says what becomes of slots whose only copy was in the memory of a process that ended.
+	OnLastCopy OnLastCopy `json:"on_last_copy,omitempty"`
 }
+
+// OnLastCopy says what becomes of a slot whose last copy is gone.
+type OnLastCopy string
+
+const (
+	// OnLastCopyWait leaves it unserved until an operator forces it. The default.
+	OnLastCopyWait OnLastCopy = "wait"
+	// OnLastCopyRecreate begins it anew, empty; history says lossy.
+	OnLastCopyRecreate OnLastCopy = "recreate"
+)
 
 // Equal reports whether two settings are the same in every field.
 func (s Settings) Equal(other Settings) bool {
@@ -64,7 +78,8 @@ func (s Settings) Equal(other Settings) bool {
 	}
 	return s.Service == other.Service && s.State == other.State && s.NoKey == other.NoKey &&
 		s.SlotBits == other.SlotBits && s.Replicas == other.Replicas &&
-		s.Hash == other.Hash && s.HashKey == other.HashKey
+		s.Hash == other.Hash && s.HashKey == other.HashKey &&
+		s.MinInSync == other.MinInSync && s.OnLastCopy == other.OnLastCopy
 }
 
 // Validate reports the first setting that cannot stand. Key rules are checked for their number
@@ -73,11 +88,7 @@ func (s Settings) Validate() *Problem {
 	if err := validateName("service", s.Service); err != nil {
 		return NewProblem(CodeInvalid, "%v", err).InField("service")
 	}
-	switch s.State {
-	case StateNone:
-	case StateManaged, StateHooks:
-		return NewProblem(CodeUnsupported, "state %s needs state handoff, which this version does not have; use none", s.State).InField("state")
-	default:
+	if s.State != StateNone && s.State != StateManaged && s.State != StateHooks {
 		return NewProblem(CodeInvalid, "%q is not none, managed or hooks", Clip(string(s.State))).InField("state")
 	}
 	if s.NoKey != NoKeyReject && s.NoKey != NoKeyAny {
@@ -89,8 +100,8 @@ func (s Settings) Validate() *Problem {
 	if s.Replicas < 1 || s.Replicas > ReplicasMax {
 		return NewProblem(CodeInvalid, "%d is not between 1 and %d", s.Replicas, ReplicasMax).InField("replicas")
 	}
-	if s.Replicas > 1 {
-		return NewProblem(CodeUnsupported, "more than one replica needs replication, which this version does not have").InField("replicas")
+	if problem := s.validateReplication(); problem != nil {
+		return problem
 	}
 	if s.Hash != HashSipHash24 {
 		return NewProblem(CodeInvalid, "%q is not %s", Clip(s.Hash), HashSipHash24).InField("hash")
@@ -100,6 +111,19 @@ func (s Settings) Validate() *Problem {
 	}
 	if problem := ValidateKeyRules(s.Keys); problem != nil {
 		return problem
+	}
+	return nil
+}
+
+func (s Settings) validateReplication() *Problem {
+	if s.Replicas > 1 && s.State != StateManaged {
+		return NewProblem(CodeInvalid, "state %s has one replica: only managed state is replicated", s.State).InField("replicas")
+	}
+	if s.MinInSync < 0 || s.MinInSync > s.Replicas {
+		return NewProblem(CodeInvalid, "%d is not between 1 and the %d replicas", s.MinInSync, s.Replicas).InField("min_in_sync")
+	}
+	if s.OnLastCopy != "" && s.OnLastCopy != OnLastCopyWait && s.OnLastCopy != OnLastCopyRecreate {
+		return NewProblem(CodeInvalid, "%q is neither wait nor recreate", Clip(string(s.OnLastCopy))).InField("on_last_copy")
 	}
 	return nil
 }
@@ -132,8 +156,11 @@ type SettingsPatch struct {
 	NoKey    *NoKey   `json:"no_key,omitempty"`
 	SlotBits *int     `json:"slot_bits,omitempty"`
 	Replicas *int     `json:"replicas,omitempty"`
-	Level    *int     `json:"level,omitempty"` // raise the FSM level
-	Force    bool     `json:"force,omitempty"` // apply a guarded setting while nodes hold slots
+	// MinInSync and OnLastCopy may change at any time.
+	MinInSync  *int        `json:"min_in_sync,omitempty"`
+	OnLastCopy *OnLastCopy `json:"on_last_copy,omitempty"`
+	Level      *int        `json:"level,omitempty"` // raise the FSM level
+	Force      bool        `json:"force,omitempty"` // apply a guarded setting while nodes hold slots
 }
 
 // Cluster answers GET /v1/cluster.

@@ -86,6 +86,7 @@ type Registration struct {
 	Nonce         string            `json:"nonce,omitempty"`          // drawn by the process; the same nonce gets the same answer
 	Cluster       ClusterID         `json:"cluster,omitempty"`        // the store belongs to; refused by any other
 	Service       string            `json:"service,omitempty"`        // name of the service; refused if the cluster serves another
+	State         State             `json:"state,omitempty"`          // how its slots can move; refused if the cluster's differs; empty: none
 	SlotBits      int               `json:"slot_bits,omitempty"`      // k the store was laid out for; refused if the cluster's differs
 	Replace       bool              `json:"replace,omitempty"`        // take over the id of a node that is down, with another store
 	Reports       bool              `json:"reports,omitempty"`        // it says what it last acted on when the answer asks for a report
@@ -262,6 +263,9 @@ type Registered struct {
 	// Report asks for the ring that the node acted on before this generation: the state was restored,
 	// and its stores may know better.
 	Report bool `json:"report,omitempty"`
+	// Cursor is where in the stream of slot configurations the session began: what was told before it was
+	// meant for a predecessor.
+	Cursor SlotCursor `json:"cursor"`
 }
 
 // Node is a node as the control plane shows it.
@@ -300,6 +304,28 @@ type Beat struct {
 	Leaving bool `json:"leaving,omitempty"`
 	// Unhealthy says why the node does not want requests now; it counts as silence.
 	Unhealthy string `json:"unhealthy,omitempty"`
+	// Moves is how far the node is with handing slots over.
+	Moves *Moves `json:"moves,omitempty"`
+}
+
+// Moves is how far a node is with handing over slots that it is primary of.
+type Moves struct {
+	Running   int    `json:"running"`              // slots being copied, joined or handed over now
+	Waiting   int    `json:"waiting"`              // slots whose turn has not come
+	BytesDone uint64 `json:"bytes_done"`           // copied to other nodes since the process started
+	BytesLeft uint64 `json:"bytes_left,omitempty"` // to be copied, as far as known
+	// Blocked are moves that cannot go on, and why; at most MovesBlockedMax.
+	Blocked []MoveBlocked `json:"blocked,omitempty"`
+}
+
+// MovesBlockedMax bounds Moves.Blocked.
+const MovesBlockedMax = 16
+
+// MoveBlocked is a slot that cannot move, and why.
+type MoveBlocked struct {
+	Slot   Slot   `json:"slot"`
+	To     NodeID `json:"to"`
+	Reason string `json:"reason"` // at most 200 octets
 }
 
 // Beaten answers a beat.

@@ -83,6 +83,10 @@ const (
 	CodeValueTooLarge    Code = "value_too_large"
 	CodeStorageFailed    Code = "storage_failed"
 	CodeServiceUnhealthy Code = "service_unhealthy"
+	CodeOutcomeUnknown   Code = "outcome_unknown"
+	CodeTooFewInSync     Code = "too_few_in_sync"
+	CodeStorageFull      Code = "storage_full"
+	CodeNotConfirmed     Code = "not_confirmed"
 )
 
 // CodeFacts says what a code means to whoever meets it.
@@ -138,6 +142,11 @@ var Codes = map[Code]CodeFacts{
 	CodeAmbiguous:        {503, false, "leadership was lost on the way; the command may or may not have been applied"},
 	CodeOverloaded:       {503, true, "too many requests are waiting"},
 	CodeInternal:         {500, false, "a fault of Stead's own; the log has the cause"},
+
+	CodeOutcomeUnknown: {503, false, "the write was begun and its slot changed hands; it may or may not have been applied"},
+	CodeTooFewInSync:   {503, true, "fewer replicas of the slot are in sync than the cluster demands for writes"},
+	CodeStorageFull:    {507, true, "a disk that holds the slot is nearly full; reads are served, writes are not"},
+	CodeNotConfirmed:   {503, true, "the slot's replicas could not be asked whether the answer is still current; nothing was applied"},
 
 	CodeNoKey:            {400, false, "the request carries no sharding key"},
 	CodeBadKey:           {400, false, "the sharding key is repeated, malformed, or not 1 to 1024 octets"},

@@ -65,6 +65,7 @@ const (
 	ChangeDone       ChangeStatus = "done"       // the ring is as it wanted it
 	ChangeSuperseded ChangeStatus = "superseded" // a later change wanted something else first
 	ChangeHeld       ChangeStatus = "held"       // the eviction governor holds it; a person decides
+	ChangeCancelled  ChangeStatus = "cancelled"  // a person ended it; what had not moved stays
 )
 
 // Change is what an operator or the system did to the ring.
@@ -90,10 +91,18 @@ type Change struct {
 	Want [][]NodeID `json:"want,omitempty"`
 }
 
-// Progress counts the slot moves of a change.
+// Progress is how far the slots of a change have come. Bytes, rate and end are the leader's estimate from what
+// nodes say in beats; a change that is over has none.
 type Progress struct {
 	Done  int `json:"done"`
 	Total int `json:"total"`
+
+	Bytes     uint64     `json:"bytes,omitempty"`      // copied so far
+	BytesLeft uint64     `json:"bytes_left,omitempty"` // to be copied
+	Rate      uint64     `json:"rate,omitempty"`       // bytes per second lately
+	End       *time.Time `json:"end,omitempty"`        // when it may be done
+	// Blocked are moves that cannot go on, and why.
+	Blocked []MoveBlocked `json:"blocked,omitempty"`
 }
 
 // ChangeList answers GET /v1/ring/changes, newest first.

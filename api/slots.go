@@ -1,0 +1,116 @@
+package api
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Replica is one member of an in-sync set: a node together with its store, since a node that lost its store
+// is another replica.
+type Replica struct {
+	Node  NodeID  `json:"node"`
+	Store StoreID `json:"store,omitempty"`
+}
+
+// SlotConfig is the configuration of one slot: who serves it, who has all of its state, who should.
+type SlotConfig struct {
+	Slot    Slot      `json:"slot"`
+	Epoch   Epoch     `json:"epoch"`
+	Primary NodeID    `json:"primary,omitempty"` // empty: nobody
+	ISR     []Replica `json:"isr,omitempty"`     // in-sync set, the primary first
+	Want    []NodeID  `json:"want,omitempty"`    // who should hold it, the primary first
+	// Kind, Proposer: what last changed primary or in-sync set, and which node asked; empty: the control plane.
+	Kind     string `json:"kind,omitempty"`
+	Proposer NodeID `json:"proposer,omitempty"`
+	// Recovering: the state was restored and stores named by it have not reported; nobody serves the slot.
+	Recovering bool `json:"recovering,omitempty"`
+}
+
+// PrimaryReplica is the primary with its store; the zero Replica if there is none.
+func (c SlotConfig) PrimaryReplica() Replica {
+	for _, replica := range c.ISR {
+		if replica.Node == c.Primary {
+			return replica
+		}
+	}
+	return Replica{}
+}
+
+// SlotNode is a node as those that hold slots see it.
+type SlotNode struct {
+	ID      NodeID     `json:"id"`
+	Address string     `json:"address"` // host:port
+	Store   StoreID    `json:"store,omitempty"`
+	Status  NodeStatus `json:"status"`
+	Left    bool       `json:"left,omitempty"` // it said that it stops
+}
+
+// SlotCursor is a place in the stream of slot configurations: the log index up to which they are told, within
+// a generation.
+type SlotCursor struct {
+	Generation uint64 `json:"generation"`
+	Index      uint64 `json:"index"`
+}
+
+// String writes the form used in queries: "<generation>-<index>".
+func (c SlotCursor) String() string { return fmt.Sprintf("%d-%d", c.Generation, c.Index) }
+
+// ParseSlotCursor reads "<generation>-<index>".
+func ParseSlotCursor(text string) (SlotCursor, error) {
+	generation, index, found := strings.Cut(text, "-")
+	g, errG := strconv.ParseUint(generation, 10, 53)
+	i, errI := strconv.ParseUint(index, 10, 53)
+	if !found || errG != nil || errI != nil {
+		return SlotCursor{}, fmt.Errorf("cursor %q is not <generation>-<index>", Clip(text))
+	}
+	return SlotCursor{Generation: g, Index: i}, nil
+}
+
+// SlotFeed answers GET /v1/slots: the configurations that changed since a cursor, all of them if Full. They
+// were committed, so a reader may act on each whose epoch is higher than the one it knows.
+type SlotFeed struct {
+	Cluster  ClusterID    `json:"cluster"`
+	Version  Version      `json:"version"`
+	Cursor   SlotCursor   `json:"cursor"` // ask after this one next
+	Full     bool         `json:"full,omitempty"`
+	Settings Settings     `json:"settings"`
+	Nodes    []SlotNode   `json:"nodes"` // all that are listed, by id
+	Slots    []SlotConfig `json:"slots"` // ascending
+}
+
+// SlotProposalsMax is how many proposals one request carries.
+const SlotProposalsMax = 64
+
+// SlotProposal asks for the next configuration of a slot: compare the epoch, and set.
+type SlotProposal struct {
+	Slot    Slot      `json:"slot"`
+	Base    Epoch     `json:"base"`             // the epoch it was made in sight of
+	Kind    string    `json:"kind"`             // expand, shrink, transfer, abort, yield; force for operators
+	Primary NodeID    `json:"primary"`          // of the configuration to come
+	ISR     []Replica `json:"isr"`              // of the configuration to come
+	Silent  bool      `json:"silent,omitempty"` // of a shrink: those that leave did not answer
+}
+
+// SlotProposals is the body of POST /v1/slots/cas. Each proposal is decided by itself.
+type SlotProposals struct {
+	Node       NodeID         `json:"node"`
+	Session    SessionID      `json:"session"`
+	Generation uint64         `json:"generation"`
+	SlotBits   int            `json:"slot_bits"`
+	Proposals  []SlotProposal `json:"proposals"`
+}
+
+// SlotVerdict answers one proposal with the configuration that stands. Refusal is empty if the proposal led to
+// it (or had led to it before), else one of package ownership's.
+type SlotVerdict struct {
+	Config  SlotConfig `json:"config"`
+	Refusal string     `json:"refusal,omitempty"`
+}
+
+// SlotVerdicts answers SlotProposals, in their order.
+type SlotVerdicts struct {
+	Version  Version       `json:"version"`
+	Cursor   SlotCursor    `json:"cursor"` // at which the configurations were read
+	Verdicts []SlotVerdict `json:"verdicts"`
+}
