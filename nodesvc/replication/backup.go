@@ -16,6 +16,9 @@ func (s *slot) onStart(from member, m Start) {
 		s.refuse(from)
 		return
 	}
+	if s.releasing {
+		return // it is asked again
+	}
 	if m.Epoch > s.config.Epoch {
 		s.config, s.read = config{Epoch: m.Epoch, Primary: m.Primary, ISR: m.ISR}, 0
 		s.announce()

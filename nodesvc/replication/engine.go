@@ -46,6 +46,8 @@ type Config struct {
 	Network peer.Network // nil: there are no others
 	Control Control      // nil: configurations are what Learn says, and nothing is proposed (state none)
 	Logger  *slog.Logger // nil: nobody hears
+	// Volatile: log and state are in memory, and gone with the process.
+	Volatile bool
 	// Frozen: the service keeps no log (state hooks). A slot is drained before it is copied.
 	Frozen bool
 

@@ -31,6 +31,7 @@ type follower struct {
 	acked        seq
 	sent         seq       // up to which records were sent on the present connection
 	full         bool      // its disk is
+	begun        time.Time // when Start was sent
 	owes         time.Time // since when it owes an answer; zero: it does not
 	blocked      string    // why it cannot take the slot
 	blockedUntil time.Time

@@ -90,3 +90,36 @@ func (e *Engine) receiveCommits(from member, body []byte) error {
 		}
 	})
 }
+
+// slotted is a message about one slot.
+type slotted interface{ about() api.Slot }
+
+func (m SlotEpoch) about() api.Slot { return m.Slot }
+
+// deliver reads a message about a slot and gives it to f.
+func deliver[M slotted, P interface {
+	*M
+	read(*reader)
+}](e *Engine, body []byte, f func(*slot, M)) error {
+	m, err := decode[M, P](body)
+	if err != nil {
+		return err
+	}
+	if int(m.about()) >= len(e.slots) {
+		return errMalformed
+	}
+	f(e.slot(m.about()), m)
+	return nil
+}
+
+// receive reads a message about many slots, or none, and gives it to f.
+func receive[M any, P interface {
+	*M
+	read(*reader)
+}](body []byte, f func(M)) error {
+	m, err := decode[M, P](body)
+	if err == nil {
+		f(m)
+	}
+	return err
+}

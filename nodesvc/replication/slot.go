@@ -49,9 +49,15 @@ type slot struct {
 	reign     uint64        // rises when the store stops being primary, or may have missed another's epoch
 	moved     chan struct{} // closed and replaced when where() may have changed
 	waiting   []*waiter     // updates whose record is in the log, by seq
+	abandoned []*waiter     // updates whose outcome nobody here will know; to be told
+	restoring *restoring    // a state that records bring; guarded by applying
 	proposing bool          // a proposal is on its way
 	sealTo    *sealed       // an offer to take over, while it stands
-	incoming  *copyIn
+	incoming  *copyIn       // a copy that is being received
+	releasing bool          // what the store has of the slot is to be deleted
+	pieces    seq           // first record of a state that is being restored; 0: none
+	backOffs  int           // hand-overs in a row that came to nothing
+	retryAt   time.Time     // of the next one
 }
 
 // follow is what a store that is not primary knows of the one that is.

@@ -98,11 +98,17 @@ func (s *slot) progress() {
 	behind := s.pump()
 	abandoned := s.abandoned
 	s.abandoned = nil
-	due := s.applied < s.commit
+	due, release := s.applied < s.commit, s.releasing
 	s.mu.Unlock()
 	for _, w := range abandoned {
 		s.engine.count.unknown.Add(1)
 		w.resolve(nil, outcomeUnknown())
+	}
+	if release {
+		if err := s.release(); err != nil {
+			s.engine.fail(err)
+			return
+		}
 	}
 	if due {
 		if err := s.apply(); err != nil {
