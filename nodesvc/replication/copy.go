@@ -194,6 +194,8 @@ func (c *copies) send(out *copyOut) error {
 	switch {
 	case err != nil:
 		return err
+	case reply.Refusal == notNow:
+		return errSilent
 	case reply.Refusal != "":
 		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
 	}
@@ -321,6 +323,10 @@ func (c *copies) lost(node api.NodeID) {
 		if out.to.Node == node {
 			select {
 			case out.acks <- ChunkAck{}: // neither done nor refused
+			default:
+			}
+			select {
+			case out.replies <- OfferReply{Refusal: notNow}:
 			default:
 			}
 		}

@@ -14,6 +14,9 @@ import (
 // incomingPatience is how long a copy that was begun waits for the rest.
 const incomingPatience = time.Minute
 
+// notNow refuses a copy for a reason that passes by itself.
+const notNow = "not now"
+
 // copyIn is a state that is being received.
 type copyIn struct {
 	from      member
@@ -63,11 +66,11 @@ func (s *slot) onOffer(from member, offer Offer) (cursor uint64, refusal string)
 	defer s.mu.Unlock()
 	switch {
 	case offer.Epoch != s.meta.Adopted || s.follow.primary != from || s.lead != nil:
-		return 0, "it is in another epoch"
+		return 0, notNow
 	case s.config.InSync(s.engine.config.Self):
-		return 0, "it is in sync, and does not give up what it has"
+		return 0, notNow // what is in sync does not give up what it has
 	case s.releasing || s.incoming != nil && s.incoming.restoring:
-		return 0, "it is busy with the slot"
+		return 0, notNow
 	case s.engine.diskFull() || !s.engine.hasRoom(offer.Size):
 		return 0, "its disk is nearly full"
 	}
@@ -97,7 +100,10 @@ func (s *slot) onChunk(from member, m Chunk) {
 	defer s.mu.Unlock()
 	in := s.incoming
 	if in == nil || in.from != from || in.offer.Copy != m.Copy || in.restoring || m.Cursor != uint64(in.spool.Size()) {
-		return // the sender will offer again
+		if m.Last {
+			s.engine.send(from.Node, ChunkAck{Slot: s.number, Copy: m.Copy}) // it is to offer again
+		}
+		return
 	}
 	in.heard = time.Now()
 	if _, err := in.spool.Write(m.Data); err != nil {

@@ -59,6 +59,9 @@ type Config struct {
 	// copied out at once.
 	CopyOut, CopyIn uint64
 	CopySlots       int
+	// LogBytes is about how many bytes of records are kept, of all slots together, for replicas that were away:
+	// one that needs older ones is given a copy.
+	LogBytes uint64
 	// Reserve is how many bytes of the disk stay free: below, replicas say full and writes are refused.
 	Reserve uint64
 }
@@ -87,6 +90,7 @@ const (
 	CopyOutDefault      = 100_000_000 // bytes per second
 	CopyInDefault       = 300_000_000 // bytes per second
 	CopySlotsDefault    = 2
+	LogBytesDefault     = 512 << 20
 )
 
 // workersMin is the fewest workers: some wait for disks.
@@ -159,6 +163,9 @@ func withDefaults(config Config) Config {
 	}
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = DrainTimeoutDefault
+	}
+	if config.LogBytes == 0 {
+		config.LogBytes = LogBytesDefault
 	}
 	if config.CopySlots == 0 {
 		config.CopySlots = CopySlotsDefault
