@@ -423,6 +423,7 @@ func TestAReaderThatStandsStillIsCutOff(t *testing.T) {
 		if !errors.Is(err, ErrNoLink) {
 			t.Errorf("bulk: %v", err)
 		}
+		synctest.Wait()
 		p.heardA.expect(t, "lost b")
 		close(p.hear.release)
 	})

@@ -86,6 +86,7 @@ func (l *Links) admitsLocked(hello Hello) error {
 
 // serve carries the frames of a greeted link until it ends, once the node's previous one has ended.
 func (l *Links) serve(ctx context.Context, link *link) error {
+	tune(link.conn)
 	other, err := l.enter(ctx, link)
 	if err != nil {
 		return err
