@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,15 +49,16 @@ func overTCP(t testing.TB, handlerA, handlerB Handler) (a, b *Links) {
 // channels is a handler that passes on what it hears.
 type channels struct {
 	linked chan Hello
+	lost   chan Hello
 	frames chan []byte
 }
 
 func newChannels() *channels {
-	return &channels{linked: make(chan Hello, 16), frames: make(chan []byte, 16)}
+	return &channels{linked: make(chan Hello, 16), lost: make(chan Hello, 16), frames: make(chan []byte, 16)}
 }
 
 func (c *channels) Linked(from Hello)                     { c.linked <- from }
-func (c *channels) Lost(Hello)                            {}
+func (c *channels) Lost(from Hello)                       { c.lost <- from }
 func (c *channels) Receive(_ Hello, _ uint8, body []byte) { c.frames <- body }
 
 func TestLinksOverHTTP(t *testing.T) {
@@ -74,6 +77,55 @@ func TestLinksOverHTTP(t *testing.T) {
 	}
 	if got := <-hearA.frames; string(got) != "answer" {
 		t.Errorf("%q arrived", got)
+	}
+}
+
+func TestLinksOverTLS(t *testing.T) {
+	hearA, hearB := newChannels(), newChannels()
+	b := Open(Config{Self: testHello("b"), Handler: hearB})
+	caller := atomic.Pointer[api.NodeID]{}
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if conn, err := Upgrade(w, r); err == nil {
+			b.Accept(conn, *caller.Load())
+		}
+	}))
+	t.Cleanup(server.Close)
+	roots := server.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: "example.com"}}
+	a := Open(Config{Self: testHello("a"), Handler: hearA, Dial: DialHTTP(func(ctx context.Context, _ api.NodeID, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, "tcp", address)
+	})})
+	t.Cleanup(func() { _, _ = a.Close(), b.Close() })
+
+	named := api.NodeID("a")
+	caller.Store(&named)
+	a.Follow([]api.SlotNode{{ID: "b", Address: server.Listener.Addr().String()}})
+	<-hearA.linked
+	<-hearB.linked
+	if err := errors.Join(a.SendBulk(t.Context(), "b", 1, make([]byte, BulkMax)), b.Send("a", 1, make([]byte, FrameMax))); err != nil {
+		t.Fatal(err)
+	}
+	if up, down := <-hearB.frames, <-hearA.frames; len(up) != BulkMax || len(down) != FrameMax {
+		t.Errorf("%d and %d octets arrived", len(up), len(down))
+	}
+
+	other := api.NodeID("c") // the certificate is another's from now on
+	caller.Store(&other)
+	before := a.Stats()[0].Connections
+	b.Follow(nil)
+	b.Follow([]api.SlotNode{{ID: "a"}})
+	<-hearA.lost
+	conn, err := a.config.Dial(t.Context(), "b", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = greeter{self: testHello("a"), timeout: time.Minute}.call(conn, "b")
+	if !errors.Is(err, errRefused) {
+		t.Errorf("with another's certificate: %v", err)
+	}
+	_ = conn.Close()
+	if now := a.Stats()[0]; now.Linked || now.Connections != before {
+		t.Errorf("with another's certificate: %+v", now)
 	}
 }
 
@@ -106,7 +158,7 @@ func TestUpgradeKeepsWhatCameWithTheRequest(t *testing.T) {
 }
 
 func TestRequestsThatDoNotUpgrade(t *testing.T) {
-	f := func(change func(*http.Request)) {
+	f := func(status int, change func(*http.Request)) {
 		t.Helper()
 		r := httptest.NewRequest(http.MethodGet, Path, nil)
 		r.Header.Set("Connection", "Upgrade")
@@ -116,15 +168,16 @@ func TestRequestsThatDoNotUpgrade(t *testing.T) {
 		if _, err := Upgrade(w, r); !errors.Is(err, ErrNotUpgraded) {
 			t.Errorf("%v", err)
 		}
-		if w.Code != http.StatusUpgradeRequired || w.Header().Get("Upgrade") != Protocol {
-			t.Errorf("%d %v", w.Code, w.Header())
+		if w.Code != status {
+			t.Errorf("%d, want %d", w.Code, status)
 		}
 	}
-	f(func(r *http.Request) { r.Method = http.MethodPost })
-	f(func(r *http.Request) { r.ContentLength = 1 })
-	f(func(r *http.Request) { r.Header.Del("Connection") })
-	f(func(r *http.Request) { r.Header.Set("Upgrade", "websocket") })
-	f(func(r *http.Request) { r.Header.Add("Upgrade", "websocket") })
+	f(400, func(r *http.Request) { r.Method = http.MethodPost })
+	f(400, func(r *http.Request) { r.ContentLength = 1 })
+	f(400, func(r *http.Request) { r.Header.Del("Connection") })
+	f(400, func(r *http.Request) { r.Header.Set("Upgrade", "websocket") })
+	f(400, func(r *http.Request) { r.Header.Add("Upgrade", "websocket") })
+	f(501, func(*http.Request) {}) // as with HTTP/2
 }
 
 func TestAnswersThatDoNotUpgrade(t *testing.T) {
