@@ -55,8 +55,8 @@ type Config struct {
 	AckTimeout time.Duration
 	// DrainTimeout is how long a hand-over waits for running updates and reads before it backs off.
 	DrainTimeout time.Duration
-	// CopyOut and CopyIn bound copying, in bytes per second; 0: no bound. CopySlots is how many slots are
-	// copied out at once.
+	// CopyOut and CopyIn bound copying, in bytes per second; 0: no bound. What goes out halves while requests
+	// take twice as long as usual. CopySlots is how many slots are copied out at once.
 	CopyOut, CopyIn uint64
 	CopySlots       int
 	// LogBytes is about how many bytes of records are kept, of all slots together, for replicas that were away:
@@ -87,8 +87,6 @@ type Where struct {
 const (
 	AckTimeoutDefault   = time.Second
 	DrainTimeoutDefault = 250 * time.Millisecond
-	CopyOutDefault      = 100_000_000 // bytes per second
-	CopyInDefault       = 300_000_000 // bytes per second
 	CopySlotsDefault    = 2
 	LogBytesDefault     = 512 << 20
 )
@@ -117,6 +115,7 @@ type Engine struct {
 	trims     *trims
 	copies    *copies
 	count     counters
+	latencies latencies
 
 	stop     context.CancelFunc
 	closing  chan struct{}
