@@ -126,7 +126,7 @@ func TestDecide(t *testing.T) {
 	f(all, ask(ownership.Promote, "", "a", "a"), ownership.Malformed)
 	f(all, ask(ownership.Promote, "", "c", "c"), ownership.NotInSync)
 	f(all, ask(ownership.Promote, "", "b", "b", "c"), ownership.Malformed)
-	f(world{down: "b"}, ask(ownership.Promote, "", "b", "a", "b"), ownership.NotRegistered)
+	f(world{down: "b"}, ask(ownership.Promote, "", "b", "a", "b"), ownership.NotUp)
 
 	f(all, ask(ownership.Yield, "a", "b", "a", "b"), ownership.Accepted)
 	f(all, ask(ownership.Yield, "b", "b", "a", "b"), ownership.NotPrimary)
@@ -147,6 +147,18 @@ func TestDecideSaysWhoProposesForNobody(t *testing.T) {
 	forced := asked{Kind: ownership.Force, Base: 3, Primary: "a", ISR: []string{"a"}}
 	if got, refusal := ownership.Decide(nobody, forced, world{}.facts()); refusal != ownership.Accepted || got.Epoch != 4 {
 		t.Errorf("forced: %+v, %q", got, refusal)
+	}
+}
+
+// The model's trace: n1, whom n0 has sealed to, proposes to take over, crashes, and is taken for down; then its
+// proposal arrives. Accepted, it would leave the slot with a primary that is down, and that nobody succeeds.
+func TestNobodyDownTakesOver(t *testing.T) {
+	now := config{Epoch: 2, Primary: "a", ISR: []string{"a", "b"}}
+	for kind, by := range map[ownership.Kind]string{ownership.Transfer: "b", ownership.Yield: "a", ownership.Promote: ""} {
+		p := asked{Kind: kind, By: by, Base: 2, Primary: "b", ISR: now.ISR}
+		if _, refusal := ownership.Decide(now, p, world{down: "b"}.facts()); refusal != ownership.NotUp {
+			t.Errorf("%s to a node that is down: %q", kind, refusal)
+		}
 	}
 }
 
