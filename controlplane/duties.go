@@ -186,7 +186,7 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 	if len(agenda.Settle) > 0 {
 		want, moved := planner.Plan(state, agenda.Settle)
 		m.logger.Info("ring planned", "changes", span(agenda.Settle), "moved", moved)
-		m.proposeDuty(ctx, fsm.Want{Base: state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
+		m.proposeDuty(ctx, fsm.Want{Base: state.PlanBase(), Want: fsm.PackWant(want), Changes: agenda.Settle})
 	}
 }
 

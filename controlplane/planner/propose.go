@@ -29,7 +29,7 @@ func Propose(state *fsm.State, ask api.PlanAsk, settle []api.ChangeID) (Proposal
 	}
 	taking := ask.Rebalance || request.joins || len(done.Patch) > 0 || mayTakeFromWaiting(state, settle)
 	command := fsm.Arrange{
-		Base: state.Number, Seen: state.NewestChange(), Edits: done, Rebalance: ask.Rebalance, Settle: settle,
+		Base: state.PlanBase(), Seen: state.NewestChange(), Edits: done, Rebalance: ask.Rebalance, Settle: settle,
 		Want: fsm.PackWant(spread(edited, edited.Table(), settle, taking)),
 	}
 	plan, problem := foresee(state, command)

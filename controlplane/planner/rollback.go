@@ -25,7 +25,7 @@ func Rollback(state *fsm.State, to api.ChangeID, settle []api.ChangeID) (Proposa
 		return Proposal{}, api.NewProblem(api.CodeNoNodes, "no node could take slots").WithNext("register one, or undrain one")
 	}
 	command := fsm.Arrange{
-		Base: state.Number, Seen: state.NewestChange(), Rollback: to, Settle: settle,
+		Base: state.PlanBase(), Seen: state.NewestChange(), Rollback: to, Settle: settle,
 		Want: fsm.PackWant(restore(state, rows, nodes, settle)),
 	}
 	plan, problem := foresee(state, command)
