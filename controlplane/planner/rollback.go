@@ -68,7 +68,7 @@ func wantOf(state *fsm.State, id api.ChangeID) ([][]api.NodeID, *api.Problem) {
 // restore gives every slot that may be touched to the nodes of its row, and fills what they leave open.
 // Rows that are whole stay as they were written.
 func restore(state *fsm.State, rows [][]api.NodeID, nodes []ring.Candidate, settle []api.ChangeID) []ring.NodeIndex {
-	table := state.Table()
+	table := current(state)
 	free, want, width := slotsFree(state, table, settle), slices.Clone(table.Owners), min(table.Replicas, len(nodes))
 	byID := make(map[api.NodeID]ring.NodeIndex, len(nodes))
 	for i := range nodes {
