@@ -34,6 +34,10 @@ func (s *State) checkKind(asked api.Registration) *api.Problem {
 // checkRemoveManaged refuses to remove a node that has the only copy of a slot.
 func (d *draft) checkRemoveManaged(known *Node, force bool) *api.Problem {
 	id := known.Registration.ID
+	if waiting := d.state.RecoveringFrom(id); waiting > 0 && known.Awaited && !force {
+		return api.NewProblem(api.CodeLastCopy, "%d slots recover and wait for the report of node %s", waiting, id).
+			WithNext("bring it back, or declare it lost with --force (force=lossy)")
+	}
 	if only := d.state.onlyCopies(known); only > 0 && !force {
 		return api.NewProblem(api.CodeLastCopy, "node %s has the only copy of %d slots", id, only).
 			WithNext("drain it first, or remove it with --force (force=lossy) and give that state up")
@@ -69,6 +73,7 @@ func (d *draft) removeManaged(known *Node) {
 	id := known.Registration.ID
 	d.supersedeHeld(id)
 	d.supersedeAwaited(known)
+	unheard := d.state.RecoveringFrom(id) * countIf(known.Awaited)
 	lost := d.depart(known)
 	wanted := d.unwant(known.Index)
 	d.forgetNode(known)
@@ -77,9 +82,12 @@ func (d *draft) removeManaged(known *Node) {
 		status = api.ChangePending
 	}
 	change := d.addChange("remove", id, status)
-	change.Lossy, change.LeavesState = lost > 0, lost
+	change.Lossy, change.LeavesState = lost > 0 || unheard > 0, lost
 	if lost > 0 {
 		change.Detail = fmt.Sprintf("%d slots were given up with it", lost)
+	}
+	if unheard > 0 {
+		change.Detail = joinDetail(change.Detail, fmt.Sprintf("%d slots did not wait for its report", unheard))
 	}
 }
 

@@ -622,4 +622,3 @@ func randomConfigs(random *rand.Rand, state *State) (configs []api.SlotConfig) {
 	}
 	return configs
 }
-
