@@ -125,10 +125,10 @@ func FuzzApply(f *testing.F) {
 		}
 		f.Add(entry)
 	}
+	m := trio(f, 2)
+	restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
+	reborn := m.state.Reborn(m.state, Rebirth{Kind: "restore", Level: LevelSupported})
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		h, m := pair(t), trio(t, 2)
-		restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
-		reborn := m.state.Reborn(m.state, Rebirth{Kind: "restore", Level: LevelSupported})
 		for _, state := range []*State{h.state, restored, m.state, reborn} {
 			next, _, err := Apply(state, state.Index+1, entry)
 			if err != nil {
