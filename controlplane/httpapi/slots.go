@@ -56,6 +56,7 @@ func (s *Server) proposeSlots(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.metrics.countVerdicts(asked.Proposals, result.Verdicts)
 	return writeJSON(w, http.StatusOK, api.SlotVerdicts{
 		Version: result.Version, Cursor: cursorOf(s.control.State()), Verdicts: result.Verdicts,
 	})
