@@ -35,6 +35,9 @@ func newMetrics(control Control, fanout *fanout, certificateExpires func() time.
 	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "stead_control_proposals_total", Help: "Slot configurations that nodes proposed to this leader, by kind and verdict: accepted, or why not.",
 	}, []string{"kind", "verdict"})
+	for kind := range nodeKinds {
+		m.verdicts.WithLabelValues(kind.String(), proposalAccepted)
+	}
 	m.registry.MustRegister(m.requests, m.duration, m.verdicts, vitals{control, fanout}, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerSnapshots(control)
@@ -70,10 +73,13 @@ func (m *metrics) registerSnapshots(control Control) {
 	)
 }
 
+// proposalAccepted is the verdict, as a label, on a proposal that stands.
+const proposalAccepted = "accepted"
+
 // countVerdicts counts proposals by kind, which the handler made sure of, and by what became of them.
 func (m *metrics) countVerdicts(proposals []api.SlotProposal, verdicts []api.SlotVerdict) {
 	for i, verdict := range verdicts {
-		m.verdicts.WithLabelValues(proposals[i].Kind, cmp.Or(verdict.Refusal, "accepted")).Inc()
+		m.verdicts.WithLabelValues(proposals[i].Kind, cmp.Or(verdict.Refusal, proposalAccepted)).Inc()
 	}
 }
 
