@@ -74,6 +74,7 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "`networks` nodes may register addresses in; without it, any")
 	flags.Float64Var(&config.EvictShare, "evict-share", config.EvictShare, "share of the nodes that may lose their slots within --evict-window")
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
+	flags.DurationVar(&config.ReplaceAfter, "replace-after", config.ReplaceAfter, "time a node must be down for its slots to be copied to others, where state is not none")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
 	f.addDNS(command)
 	flags.StringVar(&config.SnapshotDir, "snapshot-dir", config.SnapshotDir, "`folder` of this member's own to save snapshots to; without it, none are")

@@ -52,6 +52,9 @@ func alarms(state *fsm.State) []string {
 		list = append(list, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))
 	}
+	if stranded := standings(state)[api.SlotStranded]; stranded > 0 && state.Managed() {
+		list = append(list, fmt.Sprintf("slots without a node that is up and has their state: %d; start the nodes that do, or give a slot up with `stead slots force`", stranded))
+	}
 	for _, node := range state.Nodes() {
 		if id := node.Registration.ID; node.Held && !node.Draining && !listed[id] {
 			list = append(list, fmt.Sprintf("node %s is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", id, id))
