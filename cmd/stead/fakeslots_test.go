@@ -31,7 +31,7 @@ func addFakeSlots(mux *http.ServeMux) {
 	mux.HandleFunc("POST /v1/nodes/n2/evict", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, api.Evicted{
 			Changed: api.Changed{Change: 18, Version: fakeVersion},
-			Kept:    []api.SlotsKept{{Reason: "the node has the only copy in sync", Slots: []api.Slot{2, 6}}},
+			Kept:    []api.SlotsKept{{Reason: "it has the only copy", Slots: []api.Slot{2, 6}}},
 		})
 	})
 	mux.HandleFunc("POST /v1/ring/changes/12/cancel", func(w http.ResponseWriter, _ *http.Request) {
