@@ -178,3 +178,10 @@ type SlotsKept struct {
 	Reason string `json:"reason"`
 	Slots  []Slot `json:"slots"`
 }
+
+// SlotReport is the body of POST /v1/nodes/{id}/slots: the configurations that the node's store had adopted
+// before the state was restored.
+type SlotReport struct {
+	Session SessionID    `json:"session"`
+	Slots   []SlotConfig `json:"slots"`
+}

@@ -38,6 +38,15 @@ func (c *Client) ProposeSlots(ctx context.Context, proposals api.SlotProposals) 
 	return verdicts, err
 }
 
+// ReportSlots says what configurations of slots a node's store had adopted before the state was restored.
+func (c *Client) ReportSlots(ctx context.Context, id api.NodeID, report api.SlotReport) error {
+	_, err := call[api.Changed](ctx, c, request{
+		aim: fmt.Sprintf("report for node %s", id), method: http.MethodPost, path: nodePath(id) + "/slots",
+		body: report, timeout: reportTimeout,
+	})
+	return err
+}
+
 // CancelChange ends a change; what it has not moved stays where it is.
 func (c *Client) CancelChange(ctx context.Context, id api.ChangeID) (api.Changed, error) {
 	path := "/v1/ring/changes/" + strconv.FormatUint(uint64(id), 10) + "/cancel"
