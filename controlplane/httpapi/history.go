@@ -68,7 +68,7 @@ func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) error {
 	changes, more := state.Changes(api.ChangeID(before), limit)
 	list := api.ChangeList{Changes: []api.Change{}, Oldest: state.OldestChange()}
 	for _, change := range changes {
-		list.Changes = append(list.Changes, change.Show())
+		list.Changes = append(list.Changes, s.showProgress(change.Show()))
 	}
 	if more {
 		list.Next = changes[len(changes)-1].ID
@@ -86,7 +86,7 @@ func (s *Server) showChange(w http.ResponseWriter, r *http.Request) error {
 	if problem != nil {
 		return problem
 	}
-	shown := change.Show()
+	shown := s.showProgress(change.Show())
 	shown.Want = change.Want()
 	return writeJSON(w, http.StatusOK, shown)
 }

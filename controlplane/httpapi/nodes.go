@@ -94,6 +94,7 @@ func (s *Server) show(node *fsm.Node, held map[uint16]int) api.Node {
 		rounded := api.Duration(ago.Round(time.Millisecond))
 		shown.LastBeat, shown.Load = &rounded, load
 	}
+	shown.Moves = s.control.MovesOf(node.Registration.ID, time.Now())
 	return shown
 }
 
@@ -130,6 +131,9 @@ func (s *Server) showNode(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) beatNode(w http.ResponseWriter, r *http.Request) error {
 	var beat api.Beat
 	if problem := decodeLenient(r, &beat); problem != nil {
+		return problem
+	}
+	if problem := boundMoves(beat.Moves); problem != nil {
 		return problem
 	}
 	id := api.NodeID(r.PathValue("id"))
