@@ -18,12 +18,6 @@ const (
 	ParkWaitDefault  = time.Second
 	ParkedMaxDefault = 1024
 	DrainWaitDefault = 20 * time.Second
-
-	AckTimeoutDefault   = time.Second
-	DrainTimeoutDefault = 250 * time.Millisecond
-	CopyOutDefault      = 100 << 20 // bytes per second
-	CopyInDefault       = 300 << 20
-	CopySlotsDefault    = 2
 )
 
 // ParkedBytesMax bounds the memory, in bytes, that requests take which wait for a slot of a Service. A request
@@ -137,11 +131,11 @@ func NewConfig() Config {
 		ParkedMax: ParkedMaxDefault,
 		DrainWait: DrainWaitDefault,
 
-		AckTimeout:   AckTimeoutDefault,
-		DrainTimeout: DrainTimeoutDefault,
-		CopyOut:      CopyOutDefault,
-		CopyIn:       CopyInDefault,
-		CopySlots:    CopySlotsDefault,
+		AckTimeout:   replication.AckTimeoutDefault,
+		DrainTimeout: replication.DrainTimeoutDefault,
+		CopyOut:      replication.CopyOutDefault,
+		CopyIn:       replication.CopyInDefault,
+		CopySlots:    replication.CopySlotsDefault,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
-	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 // learn takes configurations from the control plane.
@@ -21,8 +20,7 @@ func (n *Node) learn(feed api.SlotFeed) {
 }
 
 // learnRings tells the engine what each ring says of slots: in state none there are no other configurations.
-func (n *Node) learnRings(ctx context.Context, engine replication.Interface) {
-	engine.Registered(api.SlotCursor{}) // nobody else ever holds a slot's state, so no predecessor does
+func (n *Node) learnRings(ctx context.Context, slots engine) {
 	self := api.Replica{Node: n.config.ID, Store: n.registration.StoreID}
 	var told *ring.View
 	for {
@@ -30,7 +28,7 @@ func (n *Node) learnRings(ctx context.Context, engine replication.Interface) {
 		if ctx.Err() != nil {
 			return
 		}
-		engine.Learn(feedOf(told, now.view, self))
+		slots.Learn(feedOf(told, now.view, self))
 		told = now.view
 	}
 }

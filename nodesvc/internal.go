@@ -79,7 +79,7 @@ func came(r *http.Request, role transport.Role) bool {
 
 // slotRequest is an operator's request about one slot.
 type slotRequest struct {
-	engine replication.Interface
+	engine engine
 	slot   api.Slot
 	w      http.ResponseWriter
 	*http.Request

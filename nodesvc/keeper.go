@@ -21,12 +21,6 @@ type keeper struct {
 	links  *peer.Links // nil in state none: there are no other replicas
 }
 
-// engine is what the keeper keeps slots with; *replication.Engine implements it.
-type engine interface {
-	replication.Interface
-	peer.Handler
-}
-
 // keepSlots opens the keeper, tells its engine of slots, and ends the node when it can no longer be trusted.
 func (n *Node) keepSlots(ctx context.Context) {
 	at, known := n.home(ctx)

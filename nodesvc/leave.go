@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 // Limits of the calls of a leaving node: it stops in time without the control plane too.
@@ -53,10 +52,10 @@ func (n *Node) part(ctx context.Context, member bool) error {
 }
 
 // yield hands over all slots that a replica in sync can take.
-func (n *Node) yield(ctx context.Context, engine replication.Interface) {
+func (n *Node) yield(ctx context.Context, slots engine) {
 	ctx, cancel := share(ctx, 2, n.config.DrainWait)
 	defer cancel()
-	if err := engine.Yield(ctx); err != nil {
+	if err := slots.Yield(ctx); err != nil {
 		n.logger.Warn("slots could not all be handed over, leaving with the rest", "error", err)
 	}
 }

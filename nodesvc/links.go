@@ -22,17 +22,14 @@ func (n *Node) openLinks(at home, state api.State, hears *listener) *peer.Links 
 			SlotBits: at.SlotBits, State: state,
 		},
 		Handler: hears,
-		Dial:    n.dialPeer,
+		Dial:    peer.DialHTTP(n.dialPeer),
 		Logger:  n.logger,
 	})
 }
 
 // dialPeer connects to another node, which proves to be that node where there is TLS.
 func (n *Node) dialPeer(ctx context.Context, node api.NodeID, address string) (net.Conn, error) {
-	expected := transport.Identity{Role: transport.RoleNode, Name: string(node)}
-	return peer.DialHTTP(ctx, address, func(ctx context.Context, address string) (net.Conn, error) {
-		return n.config.Security.Dial(ctx, address, expected)
-	})
+	return n.config.Security.Dial(ctx, address, transport.Identity{Role: transport.RoleNode, Name: string(node)})
 }
 
 // acceptPeer hands the connection of another node over to the links.

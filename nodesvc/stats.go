@@ -40,7 +40,6 @@ func (n *Node) Stats() Stats {
 		Unparked:      n.stats.unparked.Load(),
 		Parked:        n.parking.requests.Load(),
 		ParkedBytes:   n.parking.bytes.Load(),
-		Slots:         len(n.Slots()),
 		Registrations: n.stats.registrations.Load(),
 		Beats:         n.stats.beats.Load(),
 		BeatFailures:  n.stats.beatFailures.Load(),
@@ -48,7 +47,9 @@ func (n *Node) Stats() Stats {
 	}
 	if opened := n.keeper.Load(); opened != nil {
 		replicated := opened.engine.Stats()
-		stats.Replication = &replicated
+		stats.Replication, stats.Slots = &replicated, replicated.Primaries
+	} else {
+		stats.Slots = len(n.Slots())
 	}
 	if view := n.View(); view != nil {
 		stats.RingVersion = view.Table.Version.Number

@@ -29,8 +29,8 @@ func (n *Node) Update(ctx context.Context, key []byte, propose func() ([]byte, e
 		return record, err
 	}
 	var result any
-	err := n.within(ctx, key, func(engine replication.Interface, slot api.Slot) (err error) {
-		result, err = engine.Update(ctx, slot, key, recording)
+	err := n.within(ctx, key, func(slots engine, slot api.Slot) (err error) {
+		result, err = slots.Update(ctx, slot, key, recording)
 		return err
 	})
 	if p := passageOf(ctx); p != nil && proposed.Load() && !untouched(err) {
@@ -51,14 +51,14 @@ func untouched(err error) bool {
 func (n *Node) Read(ctx context.Context, key []byte, read func() error) error {
 	p := passageOf(ctx)
 	local := p != nil && p.local
-	return n.within(ctx, key, func(engine replication.Interface, slot api.Slot) error {
-		return engine.Read(ctx, slot, read, local)
+	return n.within(ctx, key, func(slots engine, slot api.Slot) error {
+		return slots.Read(ctx, slot, read, local)
 	})
 }
 
 // within finds the engine and the slot of a key. While the slot is on its way here, the caller counts as
 // parked.
-func (n *Node) within(ctx context.Context, key []byte, do func(replication.Interface, api.Slot) error) error {
+func (n *Node) within(ctx context.Context, key []byte, do func(engine, api.Slot) error) error {
 	keeper := n.keeper.Load()
 	if keeper == nil {
 		return n.unopened()
