@@ -12,7 +12,6 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/api/transport"
-	"github.com/stead-io/stead/nodesvc/replication"
 	"github.com/stead-io/stead/nodesvc/replication/peer"
 )
 

@@ -135,3 +135,12 @@ var FreezeBuckets = [...]time.Duration{
 	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
 	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second, 10 * time.Second,
 }
+
+// Defaults of a Config.
+const (
+	AckTimeoutDefault   = time.Second
+	DrainTimeoutDefault = 250 * time.Millisecond
+	CopyOutDefault      = 100_000_000 // bytes per second
+	CopyInDefault       = 300_000_000 // bytes per second
+	CopySlotsDefault    = 2
+)
