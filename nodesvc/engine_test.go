@@ -35,18 +35,14 @@ type fakeEngine struct {
 }
 
 func newFakeEngine(place replication.Place) *fakeEngine {
-	f := &fakeEngine{failed: make(chan struct{})}
-	f.stand(place, 5, "n1")
-	return f
+	return &fakeEngine{place: replication.Where{Place: place, Epoch: 5, Owner: "n1"}}
 }
 
 // stand changes how the engine stands to every slot.
 func (f *fakeEngine) stand(place replication.Place, epoch api.Epoch, owner api.NodeID) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.place.Moved != nil {
-		close(f.place.Moved)
-	}
+	close(f.place.Moved)
 	f.place = replication.Where{Place: place, Epoch: epoch, Owner: owner, Moved: make(chan struct{})}
 }
 
@@ -138,6 +134,14 @@ func (f *fakeEngine) Linked(from peer.Hello) {
 func (f *fakeEngine) Lost(peer.Hello)                   {}
 func (f *fakeEngine) Receive(peer.Hello, uint8, []byte) {}
 
+// open makes the engine's channels anew: those of a synctest bubble are its own.
+func (f *fakeEngine) open(config replication.Config) (engine, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.config, f.failed, f.place.Moved = config, make(chan struct{}), make(chan struct{})
+	return f, nil
+}
+
 // nothing is a Service without state.
 type nothing struct{}
 
@@ -145,10 +149,11 @@ func (nothing) Apply(api.Slot, []byte) (any, error) { return nil, nil }
 func (nothing) Snapshot(api.Slot, io.Writer) error  { return nil }
 func (nothing) Restore(api.Slot, io.Reader) error   { return nil }
 func (nothing) Drop(api.Slot) error                 { return nil }
-func managedSettings() api.Settings                 { s := testSettings(); s.State = api.StateManaged; return s }
-func (f *fakeEngine) open(config replication.Config) (engine, error) {
-	f.config = config
-	return f, nil
+
+func managedSettings() api.Settings {
+	settings := testSettings()
+	settings.State = api.StateManaged
+	return settings
 }
 
 // engineConfig is of a node with an engine, in a cluster of managed state.
