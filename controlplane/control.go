@@ -181,6 +181,9 @@ func (m *Member) Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem 
 		case beat.Unhealthy == "":
 			tracker.Heard(id, now, beat.Load)
 		}
+		if beat.Moves != nil {
+			tracker.Moving(id, now, *beat.Moves)
+		}
 	})
 	if !leads {
 		return noLeader()
@@ -199,6 +202,18 @@ func (m *Member) probed(id api.NodeID, healthy bool) {
 func (m *Member) LastHeard(id api.NodeID, now time.Time) (ago time.Duration, load *api.Load, known bool) {
 	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { ago, load, known = tracker.LastHeard(id, now) })
 	return ago, load, known
+}
+
+// MovesOf is what a node told the leader lately of its moves, nil if it did not.
+func (m *Member) MovesOf(id api.NodeID, now time.Time) (said *api.Moves) {
+	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { said = tracker.MovesOf(id, now) })
+	return said
+}
+
+// Pace is how far and how fast slots move by what nodes told the leader, bytes from since on.
+func (m *Member) Pace(since, now time.Time) (pace liveness.Pace) {
+	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { pace = tracker.Pace(since, now) })
+	return pace
 }
 
 // ProxyBeat notes that a proxy lives.

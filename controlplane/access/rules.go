@@ -39,6 +39,7 @@ var Exceptions = map[string]Rule{
 	"GET /v1/snapshot":           {Roles: operators}, // it holds the hash key
 	"POST /v1/nodes/{id}/drain":  {Roles: operators, Self: transport.RoleNode},
 	"DELETE /v1/nodes/{id}":      {Roles: operators, Self: transport.RoleNode},
+	"POST /v1/slots/cas":         {Self: transport.RoleNode}, // a configuration is its node's word, and nobody else's
 	"POST /v1/proxies/{id}/beat": {Roles: operators, Self: transport.RoleProxy},
 	"POST /v1/peers":             {Self: transport.RoleMember},
 }

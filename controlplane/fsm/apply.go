@@ -17,6 +17,8 @@ type Result struct {
 	Node    *Node // of a registration
 	Created bool  // the registration listed a new node
 	Note    string
+	// Verdicts answer the proposals of a Cas, in their order.
+	Verdicts []api.SlotVerdict
 	// Replayed: an earlier command with the same key had this result; nothing was done now.
 	Replayed bool
 }

@@ -72,7 +72,7 @@ func asNumber(yes bool) float64 {
 }
 
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
-	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events"
+	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events" || route == slotsPath
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, bound: answerBound(route)}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's

@@ -94,6 +94,7 @@ func (s *Server) show(node *fsm.Node, held map[uint16]int) api.Node {
 		rounded := api.Duration(ago.Round(time.Millisecond))
 		shown.LastBeat, shown.Load = &rounded, load
 	}
+	shown.Moves = s.control.MovesOf(node.Registration.ID, time.Now())
 	return shown
 }
 
@@ -130,6 +131,9 @@ func (s *Server) showNode(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) beatNode(w http.ResponseWriter, r *http.Request) error {
 	var beat api.Beat
 	if problem := decodeLenient(r, &beat); problem != nil {
+		return problem
+	}
+	if problem := boundMoves(beat.Moves); problem != nil {
 		return problem
 	}
 	id := api.NodeID(r.PathValue("id"))
@@ -204,19 +208,28 @@ func (s *Server) rebalanceRing(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// changeRing proposes an operator's command and waits for the plan it leads to.
+// changeRing answers an operator's command with the plan it led to.
 func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.Command, read func() (fsm.Command, *api.Problem)) error {
+	answer, err := s.change(w, r, command, read)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// change proposes an operator's command and waits for the plan it leads to.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, command fsm.Command, read func() (fsm.Command, *api.Problem)) (api.Changed, error) {
 	if read != nil {
 		var problem *api.Problem
 		if command, problem = read(); problem != nil {
-			return problem
+			return api.Changed{}, problem
 		}
 	} else if problem := decodeStrict(r, &struct{}{}); problem != nil {
-		return problem
+		return api.Changed{}, problem
 	}
 	result, err := s.propose(w, r, command)
 	if err != nil {
-		return err
+		return api.Changed{}, err
 	}
 	answer := api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}
 	if change := s.awaitPlan(r.Context(), result.Change); change != nil {
@@ -225,7 +238,7 @@ func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.
 			answer.Note = "recorded; the ring follows within seconds"
 		}
 	}
-	return writeJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // awaitPlan waits until the planner has answered a change that is planned at once; an undrain waits for

@@ -51,11 +51,12 @@ type Handler interface {
 
 // Network is what replication needs of connections.
 type Network interface {
-	// Send queues an urgent frame; it does not block. ErrNoLink if it cannot be queued: the receiver will see
-	// Lost and Linked before anything that is sent later.
+	// Send queues an urgent frame of at most FrameMax; it does not block. body must not be changed any more, but
+	// may go to several nodes. ErrNoLink if it cannot be queued: the receiver will see Lost and Linked before
+	// anything that is sent later.
 	Send(to api.NodeID, kind uint8, body []byte) error
-	// SendBulk sends a frame of at most BulkMax behind the urgent ones, as fast as limits and the receiver
-	// allow, and returns when it is written.
+	// SendBulk sends a frame of at most BulkMax behind the urgent ones, as fast as the receiver allows, and
+	// returns when it is written; body is the caller's again then.
 	SendBulk(ctx context.Context, to api.NodeID, kind uint8, body []byte) error
 	// Peer is the node's greeting on the present connection.
 	Peer(node api.NodeID) (Hello, bool)

@@ -44,33 +44,46 @@ type Loaded struct {
 	Tip   uint64        // Digest of the last record, or of Base
 }
 
-// Store keeps logs. Writes return at once and are done in the order of the calls; done, if it is not nil, is
-// called once they are durable, from one goroutine, and must not block. Entries and their records belong to
-// the store from then on.
+// ErrOutOfOrder says that records were to be appended that do not follow the last one, or removed where there
+// never were any. It fails the store: whoever calls has lost track of the log.
+var ErrOutOfOrder = errors.New("the records do not follow the log")
+
+// Store keeps logs. Writes are done in the order of the calls; done, if it is not nil, is called once they are
+// durable, from one goroutine, in that order. It must not block, nor call the store. Writes return at once,
+// unless more than queueSizeMax bytes wait: then they block until the disk is through with some. Entries and
+// their records belong to the store from then on, and what Read returns must not be changed.
+//
+// After a failure every write's done hears of it. Close first does what was queued; nothing may be called
+// during Close or after it.
 type Store interface {
 	// Load returns every slot there is anything of. It is called once, before anything else.
 	Load() (map[api.Slot]Loaded, error)
-	// Append adds records, which must follow the last one, and writes meta too unless it is nil.
+	// Append adds records, which must follow the last one, and writes meta too unless it is nil. The records of
+	// a slot that there is nothing of begin with 1.
 	Append(slot api.Slot, entries []Entry, meta *Meta, done func(error))
 	// SetMeta writes meta.
 	SetMeta(slot api.Slot, meta Meta, done func(error))
-	// Truncate removes the records behind last and writes meta.
+	// Truncate removes the records behind last, which is Base or a record that is kept, and writes meta.
 	Truncate(slot api.Slot, last ownership.Seq, meta Meta, done func(error))
 	// Reset removes all records and writes meta: the state was restored at meta.Base, or deleted.
 	Reset(slot api.Slot, meta Meta, done func(error))
-	// Trim removes the records up to and including upTo. It need not be durable.
+	// Trim removes the records before upTo, or before the last one if that is lower. The one that stays tells,
+	// whatever is truncated later, where the log ends and with which digest. It need not be durable.
 	Trim(slot api.Slot, upTo ownership.Seq)
 	// Read returns records from the one numbered from on, at least one if there is, at most about sizeMax
-	// bytes of them; ErrTrimmed if it is no longer kept. It sees all writes queued before.
+	// bytes of them; ErrTrimmed if it is no longer kept. It sees all writes queued before, and waits for them.
 	Read(slot api.Slot, from ownership.Seq, sizeMax int) ([]Entry, error)
 	// Size is about how many bytes of records of the slot are kept.
 	Size(slot api.Slot) int64
 
 	// SaveState keeps a state of the slot for the next start, for services that do not keep theirs: the state
 	// at seq, with the digest of the chain there. It replaces the one before, atomically, and returns when it
-	// is durable.
+	// is durable; if it fails, the one before stands (or this one,
+	// if only the last sync failed). A store in memory has no next start: it keeps none, and
+	// does not call write. Calls for one slot do not overlap.
 	SaveState(slot api.Slot, seq ownership.Seq, digest uint64, write func(io.Writer) error) error
-	// State opens the state saved last; io.EOF if there is none.
+	// State opens the state saved last; io.EOF if there is none, ErrDamaged if it is not as it was written,
+	// be it after the first octets were read.
 	State(slot api.Slot) (seq ownership.Seq, digest uint64, state io.ReadCloser, err error)
 	// DropState forgets it.
 	DropState(slot api.Slot) error
