@@ -319,7 +319,7 @@ func TestAdministrativePaths(t *testing.T) {
 func TestFailedStoreEndsTheServer(t *testing.T) {
 	server := openServer(t, "")
 	cause := errors.New("cannot write store: disk is gone")
-	server.store.(*memory).set(cause)
+	server.store.set(cause)
 	<-server.Done()
 	if !errors.Is(server.Err(), cause) {
 		t.Errorf("it ended with %v", server.Err())

@@ -10,7 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/nodesvc/replication"
+	"github.com/stead-io/stead/nodesvc"
 )
 
 // A slot's state as it goes from node to node: what the store has of it, in its order.
@@ -26,7 +26,7 @@ const (
 )
 
 // View holds on to the slot's state as it is now.
-func (s *store) View(slot api.Slot) (_ replication.View, err error) {
+func (s *store) View(slot api.Slot) (_ nodesvc.View, err error) {
 	defer s.contain(&err)
 	if err := s.Err(); err != nil {
 		return nil, err

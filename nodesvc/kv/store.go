@@ -12,7 +12,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
-	"github.com/stead-io/stead/nodesvc/replication"
+	"github.com/stead-io/stead/nodesvc"
 )
 
 // ErrAbsent says that there is no entry at a place.
@@ -190,8 +190,8 @@ func (s *store) commit(batch *pebble.Batch, options *pebble.WriteOptions, err er
 
 // lost ends the store and tells the SDK so.
 func (s *store) lost(doing string, err error) error {
-	if !errors.Is(err, replication.ErrBroken) {
-		err = fmt.Errorf("cannot %s: %w: %w", doing, err, replication.ErrBroken)
+	if !errors.Is(err, nodesvc.ErrBroken) {
+		err = fmt.Errorf("cannot %s: %w: %w", doing, err, nodesvc.ErrBroken)
 	}
 	s.set(err)
 	return err

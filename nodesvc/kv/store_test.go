@@ -15,12 +15,12 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
-	"github.com/stead-io/stead/nodesvc/replication"
+	"github.com/stead-io/stead/nodesvc"
 )
 
 var (
-	_ replication.Durable = (*store)(nil)
-	_ replication.Viewer  = (*store)(nil)
+	_ nodesvc.Durable = (*store)(nil)
+	_ nodesvc.Viewer  = (*store)(nil)
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -256,7 +256,7 @@ func TestBrokenSnapshots(t *testing.T) {
 		refuse := func(what string, state []byte) {
 			t.Helper()
 			mustApply(t, s, 8, putRecord(1, "a", ""))
-			if err := s.RestoreAt(8, 5, bytes.NewReader(state)); !errors.Is(err, errSnapshot) || errors.Is(err, replication.ErrBroken) {
+			if err := s.RestoreAt(8, 5, bytes.NewReader(state)); !errors.Is(err, errSnapshot) || errors.Is(err, nodesvc.ErrBroken) {
 				t.Errorf("%s: %v", what, err)
 			}
 			if seq, err := s.Applied(8); seq != 0 || err != nil || !bytes.Equal(stateOf(t, s, 8), stateOf(t, s, 9)) {
@@ -314,7 +314,7 @@ func TestUnknownRecordEndsTheStore(t *testing.T) {
 	s := mustMemory(t)
 	raw := putRecord(1, "a", "").append()
 	raw[0]++
-	if _, err := s.ApplyAt(7, 1, raw); !errors.Is(err, replication.ErrBroken) || !errors.Is(err, errRecord) {
+	if _, err := s.ApplyAt(7, 1, raw); !errors.Is(err, nodesvc.ErrBroken) || !errors.Is(err, errRecord) {
 		t.Errorf("%v", err)
 	}
 	<-s.Failed()
