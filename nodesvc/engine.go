@@ -43,3 +43,14 @@ type engine interface {
 	Err() error
 	Close() error
 }
+
+var _ engine = (*replication.Engine)(nil)
+
+// openEngine opens the real one.
+func openEngine(config replication.Config) (engine, error) {
+	opened, err := replication.Open(config)
+	if err != nil {
+		return nil, err // and no engine: a nil one in the interface would look like one
+	}
+	return opened, nil
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -12,7 +13,6 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/api/transport"
-	"github.com/stead-io/stead/nodesvc/replication"
 	"github.com/stead-io/stead/nodesvc/replication/peer"
 )
 
@@ -201,7 +201,11 @@ type steadyBody struct {
 func (s *steadyBody) Read(part []byte) (int, error) {
 	_ = s.limits.SetReadDeadline(time.Now().Add(stateStall))
 	_ = s.limits.SetWriteDeadline(time.Now().Add(2 * stateStall)) // of the answer behind it
-	return s.Reader.Read(part)
+	n, err := s.Reader.Read(part)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("the body did not come whole: %v", err) // and is no end of any kind
+	}
+	return n, err
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

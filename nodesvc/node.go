@@ -80,6 +80,9 @@ func Open(config Config) (*Node, error) {
 		n.logger = slog.New(slog.DiscardHandler)
 	}
 	n.logger = n.logger.With("node", config.ID)
+	if config.openEngine == nil {
+		n.config.openEngine = openEngine
+	}
 	if err := n.connect(); err != nil {
 		return nil, err
 	}

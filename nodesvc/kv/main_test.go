@@ -72,6 +72,18 @@ func (c *soloControl) Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, e
 func (c *soloControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
 	return nil
 }
+
+func (*soloControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }
+
+func (*soloControl) ProposeSlots(context.Context, api.SlotProposals) (api.SlotVerdicts, error) {
+	return api.SlotVerdicts{}, nil
+}
+
+func (*soloControl) WatchSlots(ctx context.Context, _ func(api.SlotFeed)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (*soloControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (*soloControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }

@@ -1,15 +1,31 @@
 // Package replication keeps the slots of one node: it replicates what the service's updates record, and moves
 // slots between nodes while they are used.
+//
+// It owns the roles this store has in slots, the flow of records to other replicas and to the service, copies,
+// hand-overs and deletion. It does not own decisions: which configurations there may be, who must acknowledge,
+// when a slot may open, are package ownership's. Nor does it own the log (slotlog), connections (peer), or who
+// is registered (nodesvc).
+//
+// Its invariants are those of package ownership. How it holds them:
+//
+//   - One worker at a time moves a slot on; messages only change what it will see. A slot's mutex is never held
+//     during I/O, the service's calls, or waits.
+//   - Everything said to another store about an epoch is said after the epoch is durable here.
+//   - Acknowledgements count in the epoch that they were given in, and in no other.
 package replication
 
 import (
 	"context"
-	"io"
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/nodesvc/replication/peer"
 	"github.com/stead-io/stead/nodesvc/replication/slotlog"
 )
@@ -30,6 +46,8 @@ type Config struct {
 	Network peer.Network // nil: there are no others
 	Control Control      // nil: configurations are what Learn says, and nothing is proposed (state none)
 	Logger  *slog.Logger // nil: nobody hears
+	// Volatile: log and state are in memory, and gone with the process.
+	Volatile bool
 	// Frozen: the service keeps no log (state hooks). A slot is drained before it is copied.
 	Frozen bool
 
@@ -62,76 +80,304 @@ type Where struct {
 	Moved chan struct{} // closed when any of this changes
 }
 
-// Interface is the engine as nodesvc uses it; *Engine implements it.
-type Interface interface {
-	// Learn takes configurations from the control plane: newest wins. Of state none they are made of the ring.
-	Learn(api.SlotFeed)
-	// Registered says since when this process may be primary: its session's cursor.
-	Registered(api.SlotCursor)
-	// Where is how the node stands to a slot now.
-	Where(slot api.Slot) Where
-	// Update locks the key, lets propose make a record of what the state is now, and returns once the record
-	// is on the disks of the whole in-sync set and applied, with what Apply returned. A nil record changes
-	// nothing: the answer is then confirmed like a read's. An error of propose is returned as it is, confirmed
-	// likewise. *api.Problem otherwise: of slot_moving, not_owner and not_confirmed nothing was appended.
-	Update(ctx context.Context, slot api.Slot, key []byte, propose func() ([]byte, error)) (any, error)
-	// Read runs read on the state, and returns once the in-sync set has confirmed that it was current at some
-	// moment since the call; with local it does not ask.
-	Read(ctx context.Context, slot api.Slot, read func() error, local bool) error
-	// Yield hands every slot over that another replica in sync can take. It returns when none is left that
-	// could be, or ctx ends.
-	Yield(ctx context.Context) error
-	// Moves is what beats report.
-	Moves() api.Moves
-	// Stats are counts for metrics.
-	Stats() Stats
-	// Held lists the slots there is state or a role of.
-	Held() []Holding
-	// Digest is of the slot's state, after record seq; replicas with the same state have the same.
-	Digest(slot api.Slot) (seq ownership.Seq, digest [32]byte, err error)
-	// Backup writes the slot's state as of some moment during the call, of the primary. begin is called first.
-	Backup(ctx context.Context, slot api.Slot, begin func(api.Epoch, ownership.Seq) (io.Writer, error)) error
-	// Restore replaces the slot's state on all replicas by one that Backup wrote. The slot must be empty
-	// unless over says otherwise.
-	Restore(ctx context.Context, slot api.Slot, state io.Reader, over bool) error
-	// Failed is closed when the node must end; Err then says why.
-	Failed() <-chan struct{}
-	Err() error
-	Close() error
+// Defaults of a Config.
+const (
+	AckTimeoutDefault   = time.Second
+	DrainTimeoutDefault = 250 * time.Millisecond
+	CopyOutDefault      = 100_000_000 // bytes per second
+	CopyInDefault       = 300_000_000 // bytes per second
+	CopySlotsDefault    = 2
+)
+
+// workersMin is the fewest workers: some wait for disks.
+const workersMin = 8
+
+// Engine keeps the slots of one store. Its methods are safe for concurrent use.
+type Engine struct {
+	config Config
+	logger *slog.Logger
+	slots  []atomic.Pointer[slot]
+
+	making     sync.Mutex // of slots
+	nodes      atomic.Pointer[directory]
+	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	leaves     atomic.Bool
+	handing    atomic.Int64 // hand-overs under way
+	full       atomic.Bool  // the disk is
+
+	queue     *queue
+	attention *attention
+	proposer  *proposer
+	confirms  *confirms
+	commits   *commits
+	trims     *trims
+	copies    *copies
+	count     counters
+
+	stop     context.CancelFunc
+	closing  chan struct{}
+	running  sync.WaitGroup
+	once     sync.Once
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error
 }
 
-// Holding is one slot as the node holds it.
-type Holding struct {
-	Slot      api.Slot      `json:"slot"`
-	Role      string        `json:"role"` // primary, opening, sealed, backup, joining, outside
-	Epoch     api.Epoch     `json:"epoch"`
-	Last      ownership.Seq `json:"last"`
-	Committed ownership.Seq `json:"committed"`
-	Applied   ownership.Seq `json:"applied"`
-	LogBytes  int64         `json:"log_bytes"`
+// directory is what is known of the nodes and the cluster.
+type directory struct {
+	nodes    map[api.NodeID]api.SlotNode
+	settings api.Settings
 }
 
-// Stats are counts since the start, and gauges.
-type Stats struct {
-	Updates, Reads, Unknown     uint64 // finished; of updates, those whose outcome is unknown
-	EpochsRefused               uint64 // messages of lower epochs
-	BytesOut, BytesIn           uint64 // of copies
-	CopiesOut, CopiesIn         uint64 // finished
-	HandOvers, HandOversBacked  uint64 // done; given up to try later
-	Parked                      int64  // updates and reads that wait for a slot now
-	LagRecords                  uint64 // that the slowest replica in sync of any slot has yet to acknowledge
-	LagBytes                    uint64
-	Primaries, Backups, Joining int
-	// Freezes counts hand-overs by how long the slot served nothing, in the buckets of FreezeBuckets.
-	Freezes   [len(FreezeBuckets) + 1]uint64
-	FreezeSum time.Duration
-	DiskFull  bool
-	Proposals uint64 // sent to the control plane
-	Refused   uint64 // of these, refused
+// Open reads the log and begins to work. The caller makes the network deliver to the engine (Linked, Lost,
+// Receive), and tells it configurations.
+func Open(config Config) (*Engine, error) {
+	e := &Engine{
+		config: withDefaults(config), slots: make([]atomic.Pointer[slot], 1<<config.Bits),
+		queue: newQueue(), attention: newAttention(), closing: make(chan struct{}), failed: make(chan struct{}),
+	}
+	e.logger = e.config.Logger
+	e.nodes.Store(&directory{})
+	if config.Control != nil {
+		e.registered.Store(unregistered)
+	}
+	e.proposer, e.confirms, e.commits = newProposer(e), newConfirms(e), newCommits(e)
+	e.trims, e.copies = newTrims(e), newCopies(e)
+	if err := e.load(); err != nil {
+		return nil, fmt.Errorf("cannot open the slots: %w", err)
+	}
+	e.start()
+	return e, nil
 }
 
-// FreezeBuckets are upper bounds.
-var FreezeBuckets = [...]time.Duration{
-	time.Millisecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond,
-	50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second, 10 * time.Second,
+func withDefaults(config Config) Config {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.AckTimeout == 0 {
+		config.AckTimeout = AckTimeoutDefault
+	}
+	if config.DrainTimeout == 0 {
+		config.DrainTimeout = DrainTimeoutDefault
+	}
+	if config.CopySlots == 0 {
+		config.CopySlots = CopySlotsDefault
+	}
+	return config
 }
+
+// start begins every goroutine of the engine; Close ends them.
+func (e *Engine) start() {
+	ctx, stop := context.WithCancel(context.Background())
+	e.stop = stop
+	for range max(workersMin, 2*runtime.GOMAXPROCS(0)) {
+		e.running.Go(e.work)
+	}
+	e.running.Go(func() { e.reconcile(ctx) })
+	e.running.Go(func() { e.keepTelling(ctx) })
+	e.running.Go(func() { e.housekeep(ctx) })
+	e.running.Go(func() { e.watchLog(ctx) })
+	if e.config.Control != nil {
+		for range proposalsInFlight {
+			e.running.Go(func() { e.proposer.run(ctx) })
+		}
+	}
+}
+
+func (e *Engine) keepTelling(ctx context.Context) {
+	tick := time.NewTicker(commitEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			e.commits.tell()
+		}
+	}
+}
+
+func (e *Engine) watchLog(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-e.config.Log.Failed():
+		e.fail(fmt.Errorf("the log failed: %w", e.config.Log.Err()))
+	}
+}
+
+// slot is the slot of a number, made if need be.
+func (e *Engine) slot(number api.Slot) *slot {
+	if s := e.slots[number].Load(); s != nil {
+		return s
+	}
+	e.making.Lock()
+	defer e.making.Unlock()
+	if s := e.slots[number].Load(); s != nil {
+		return s
+	}
+	s := newSlot(e, number, slotlog.Loaded{})
+	e.slots[number].Store(s)
+	return s
+}
+
+// each calls f for every slot there is anything of.
+func (e *Engine) each(f func(*slot)) {
+	for i := range e.slots {
+		if s := e.slots[i].Load(); s != nil {
+			f(s)
+		}
+	}
+}
+
+// Learn takes configurations from the control plane.
+func (e *Engine) Learn(feed api.SlotFeed) {
+	nodes := make(map[api.NodeID]api.SlotNode, len(feed.Nodes))
+	for _, node := range feed.Nodes {
+		nodes[node.ID] = node
+	}
+	same := maps.Equal(nodes, e.nodes.Load().nodes)
+	e.nodes.Store(&directory{nodes: nodes, settings: feed.Settings})
+	if e.config.Network != nil && !same {
+		e.config.Network.Follow(feed.Nodes)
+	}
+	for _, told := range feed.Slots {
+		if int(told.Slot) < len(e.slots) {
+			e.slot(told.Slot).learn(told, order(feed.Cursor))
+		}
+	}
+	if !same {
+		e.each(e.attend)
+	}
+}
+
+// order makes cursors comparable: generations first.
+func order(cursor api.SlotCursor) uint64 {
+	const indexBits = 40
+	return cursor.Generation<<indexBits + cursor.Index
+}
+
+// Registered says since when this process may be primary: its first session's cursor. Configurations that were
+// read before may have been made for a predecessor.
+func (e *Engine) Registered(cursor api.SlotCursor) {
+	e.registered.CompareAndSwap(unregistered, order(cursor))
+}
+
+// unregistered is later than any index.
+const unregistered = ^uint64(0)
+
+func (e *Engine) since() uint64 { return e.registered.Load() }
+
+func (e *Engine) node(id api.NodeID) (api.SlotNode, bool) {
+	node, known := e.nodes.Load().nodes[id]
+	return node, known
+}
+
+func (e *Engine) replicas() int  { return e.nodes.Load().settings.Replicas }
+func (e *Engine) minInSync() int { return e.nodes.Load().settings.MinInSync }
+func (e *Engine) leaving() bool  { return e.leaves.Load() }
+func (e *Engine) diskFull() bool { return e.full.Load() }
+
+// takeHandOver reports whether one more hand-over may begin, and counts it.
+func (e *Engine) takeHandOver() bool {
+	if e.handing.Add(1) > handOversMax {
+		e.handing.Add(-1)
+		return false
+	}
+	return true
+}
+
+func (e *Engine) releaseHandOver() { e.handing.Add(-1) }
+
+// Where is how the node stands to a slot now.
+func (e *Engine) Where(number api.Slot) Where {
+	s := e.slot(number)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.where()
+}
+
+// Yield hands over every slot that another replica in sync can take. It returns when none is left that could
+// be, or ctx ends.
+func (e *Engine) Yield(ctx context.Context) error {
+	e.leaves.Store(true)
+	tick := time.NewTicker(attendEvery)
+	defer tick.Stop()
+	for {
+		left := 0
+		e.each(func(s *slot) {
+			if s.couldYield() {
+				left++
+				e.attend(s)
+			}
+		})
+		if left == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("cannot hand over %d slots in time: %w", left, ctx.Err())
+		case <-e.failed:
+			return e.failure
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *slot) couldYield() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lead == nil || s.engine.config.Control == nil {
+		return false
+	}
+	_, found := s.anyHeir()
+	return found || s.lead.handover != nil
+}
+
+// fail ends the engine for good: it serves nothing from here on.
+func (e *Engine) fail(err error) {
+	e.failOnce.Do(func() {
+		e.failure = err
+		close(e.failed)
+		e.logger.Error("the node's slots cannot be kept any longer", "error", err)
+	})
+}
+
+// Failed is closed when the node must end; Err then says why.
+func (e *Engine) Failed() <-chan struct{} { return e.failed }
+
+// Err is why the engine failed, nil while it has not.
+func (e *Engine) Err() error {
+	select {
+	case <-e.failed:
+		return e.failure
+	default:
+		return nil
+	}
+}
+
+// Close stops everything Open started. Updates that wait end with an unknown outcome.
+func (e *Engine) Close() error {
+	e.once.Do(func() {
+		close(e.closing)
+		e.stop()
+		e.proposer.close()
+		e.copies.close()
+		e.each(func(s *slot) { s.close() })
+		e.queue.close()
+		e.running.Wait()
+	})
+	return e.Err()
+}
+
+// close ends what waits on the slot.
+func (s *slot) close() {
+	s.mu.Lock()
+	waiting := append(s.abandoned, s.waiting...)
+	s.waiting, s.abandoned = nil, nil
+	s.mu.Unlock()
+	for _, w := range waiting {
+		w.resolve(nil, outcomeUnknown())
+	}
+}
+
+var errNoState = errors.New("the log does not reach back to the state that the service has")

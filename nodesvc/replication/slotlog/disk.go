@@ -79,7 +79,7 @@ func OpenDisk(path string, options DiskOptions) (Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open log %s: %w", path, err)
 	}
-	return &diskStore{front: newFront(back, failed), folder: files}, nil
+	return &diskStore{front: newFront(back, trimSize, failed), folder: files}, nil
 }
 
 func openDisk(path string, options DiskOptions, failed *failure) (*disk, error) {

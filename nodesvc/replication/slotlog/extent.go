@@ -17,6 +17,7 @@ const markStep = 64 << 10
 type extent struct {
 	base        ownership.Seq
 	first, last ownership.Seq // first = last+1 if there are no records
+	gone        mark          // up to which records were removed; those behind it and before first are yet to be
 	marks       []mark        // ascending; the first is of the record before first, or an earlier one
 	written     uint64        // ticket of the last write
 }
@@ -35,7 +36,8 @@ func newExtent(base ownership.Seq) *extent {
 
 // loadedExtent is the extent of a log found at the start; before is the count ahead of the first record.
 func loadedExtent(found Loaded, before, total uint64) *extent {
-	e := &extent{base: found.Base, first: found.First, last: found.Last, marks: []mark{{seq: found.First - 1, total: before}}}
+	start := mark{seq: found.First - 1, total: before}
+	e := &extent{base: found.Base, first: found.First, last: found.Last, gone: start, marks: []mark{start}}
 	if e.last >= e.first {
 		e.marks = append(e.marks, mark{seq: e.last, total: total})
 	}
@@ -44,7 +46,8 @@ func loadedExtent(found Loaded, before, total uint64) *extent {
 
 // reset forgets all records.
 func (e *extent) reset(base ownership.Seq) {
-	*e = extent{base: base, first: base + 1, last: base, marks: []mark{{seq: base}}, written: e.written}
+	start := mark{seq: base}
+	*e = extent{base: base, first: base + 1, last: base, gone: start, marks: []mark{start}, written: e.written}
 }
 
 func (e *extent) empty() bool { return e.first > e.last }
@@ -84,17 +87,24 @@ func (e *extent) append(size int) {
 func (e *extent) truncate(last ownership.Seq) {
 	tip := mark{seq: last, total: e.totalAt(last)}
 	e.first, e.last = min(e.first, last+1), last
+	if e.gone.seq > last {
+		e.gone = tip
+	}
 	e.marks = slices.DeleteFunc(e.marks, func(m mark) bool { return m.seq >= last })
 	e.marks = append(e.marks, tip)
 }
 
-// trim forgets the records before first, which is one of them.
-func (e *extent) trim(first ownership.Seq) {
+// trim forgets the records before first, which is one of them, and returns how much there is to remove by now.
+func (e *extent) trim(first ownership.Seq) (size uint64) {
 	before := mark{seq: first - 1, total: e.totalAt(first - 1)}
 	e.first = first
 	e.marks = slices.DeleteFunc(e.marks, func(m mark) bool { return m.seq < first })
 	e.marks = slices.Insert(e.marks, 0, before)
+	return before.total - min(before.total, e.gone.total) + uint64(before.seq-e.gone.seq)*writeSize
 }
+
+// removed says that all records before first were removed.
+func (e *extent) removed() { e.gone = mark{seq: e.first - 1, total: e.totalAt(e.first - 1)} }
 
 // rebase moves a log without records to where its meta says that they would begin.
 func (e *extent) rebase(base ownership.Seq) {

@@ -16,6 +16,10 @@ const (
 	writeSize    = 64       // bytes that a write or an entry counts for besides its record
 )
 
+// trimSize is how many bytes of a slot's records a store on disk removes at once: each removal leaves a
+// tombstone that readers pass until it meets what it removes.
+const trimSize = 64 << 10
+
 // closePatience is how long Close waits for the writer of a store that failed: the engine below may hang.
 const closePatience = 5 * time.Second
 
@@ -55,8 +59,9 @@ func (w *write) size() int {
 // writes, and has one goroutine that hands all that waits to the backend at once.
 type front struct {
 	*failure
-	back  backend
-	ended chan struct{} // closed when the writer has
+	back     backend
+	trimSize uint64        // records are removed once trimmed ones have so many bytes
+	ended    chan struct{} // closed when the writer has
 
 	mu      sync.Mutex
 	room    sync.Cond // the queue was taken
@@ -70,8 +75,8 @@ type front struct {
 	closed  bool
 }
 
-func newFront(back backend, failed *failure) *front {
-	f := &front{failure: failed, back: back, ended: make(chan struct{}), slots: map[api.Slot]*extent{}}
+func newFront(back backend, trimSize uint64, failed *failure) *front {
+	f := &front{failure: failed, back: back, trimSize: trimSize, ended: make(chan struct{}), slots: map[api.Slot]*extent{}}
 	f.room.L, f.work.L, f.visible.L = &f.mu, &f.mu, &f.mu
 	go f.run()
 	return f
@@ -113,7 +118,7 @@ func (f *front) Truncate(slot api.Slot, last ownership.Seq, meta Meta, done func
 		if last < e.first && last != e.base {
 			return fmt.Errorf("cannot truncate slot %d, whose log begins at %d, to %d: %w", slot, e.first, last, ErrOutOfOrder)
 		}
-		w.from, w.to = max(last+1, e.first), e.last+1
+		w.from, w.to = max(last, e.gone.seq)+1, e.last+1
 		e.truncate(last)
 		return nil
 	})
@@ -121,7 +126,7 @@ func (f *front) Truncate(slot api.Slot, last ownership.Seq, meta Meta, done func
 
 func (f *front) Reset(slot api.Slot, meta Meta, done func(error)) {
 	f.enqueue(&write{slot: slot, meta: &meta, done: done}, func(e *extent, w *write) error {
-		w.from, w.to = e.first, e.last+1
+		w.from, w.to = e.gone.seq+1, e.last+1
 		e.reset(meta.Base)
 		return nil
 	})
@@ -129,9 +134,10 @@ func (f *front) Reset(slot api.Slot, meta Meta, done func(error)) {
 
 func (f *front) Trim(slot api.Slot, upTo ownership.Seq) {
 	f.enqueue(&write{slot: slot, lazy: true}, func(e *extent, w *write) error {
-		if upTo = min(upTo, e.last); upTo > e.first {
-			w.from, w.to = e.first, upTo
-			e.trim(upTo)
+		upTo = min(upTo, e.last)
+		if upTo > e.first && e.trim(upTo) >= f.trimSize {
+			w.from, w.to = e.gone.seq+1, upTo
+			e.removed()
 		}
 		return nil
 	})
@@ -156,6 +162,9 @@ func (f *front) enqueue(w *write, change func(*extent, *write) error) {
 	}
 	if err := change(e, w); err != nil {
 		f.set(err)
+	}
+	if w.lazy && w.from == w.to {
+		return
 	}
 	if w.meta != nil {
 		e.rebase(w.meta.Base)

@@ -138,3 +138,6 @@ func expectTrimmed(t testing.TB, store Store, slot api.Slot, from ownership.Seq)
 		t.Errorf("record %d of slot %d: %v, %v", from, slot, entries, err)
 	}
 }
+
+// trimAtOnce lets a store on disk remove what is trimmed as a store in memory does.
+func trimAtOnce(store Store) { store.(*diskStore).trimSize = 0 }

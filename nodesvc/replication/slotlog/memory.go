@@ -25,7 +25,7 @@ type memoryStore struct{ *front }
 
 // NewMemory returns an empty store that ends with the process.
 func NewMemory() Store {
-	return memoryStore{newFront(&memory{slots: map[api.Slot]*memoryLog{}}, newFailure())}
+	return memoryStore{newFront(&memory{slots: map[api.Slot]*memoryLog{}}, 0, newFailure())}
 }
 
 func (m *memory) load() (map[api.Slot]Loaded, map[api.Slot]counts, error) { return nil, nil, nil }

@@ -165,6 +165,7 @@ func TestCrashAgainstModel(t *testing.T) {
 	for seed := range uint64(12) {
 		fs := vfs.NewCrashableMem()
 		store, _ := openAndLoad(t, fs)
+		trimAtOnce(store)
 		r := &randomWrites{Rand: rand.New(rand.NewPCG(seed, 2)), model: model{}, store: store}
 		for round := range 4 {
 			fs = r.crash(t, fs, fmt.Sprintf("seed %d, round %d", seed, round))
@@ -198,6 +199,7 @@ func (r *randomWrites) crash(t *testing.T, fs *vfs.MemFS, what string) *vfs.MemF
 	mustClose(t, r.store)
 
 	store, found := openAndLoad(t, after)
+	trimAtOnce(store)
 	r.store = store
 	delete(found, 1)
 	for i := len(states) - 1; i >= least; i-- {

@@ -52,6 +52,7 @@ func TestLogLife(t *testing.T) {
 func TestDiskLoad(t *testing.T) {
 	fs := vfs.NewMem()
 	store, _ := openAndLoad(t, fs)
+	trimAtOnce(store)
 	meta := Meta{Adopted: 9, Acked: 8, History: []ownership.EpochStart{{Epoch: 3, Start: 1}, {Epoch: 8, Start: 15}}, Held: true}
 	store.Append(0, entriesFrom(1, 20, 3), &meta, nil)
 	store.Trim(0, 6)
@@ -81,6 +82,37 @@ func TestDiskLoad(t *testing.T) {
 	mustAppend(t, store, 0, nil, entriesFrom(21, 1, 9)...)
 	mustAppend(t, store, math.MaxUint16, nil, entriesFrom(41, 1, 9)...)
 	expectLog(t, store, math.MaxUint16, 41, entriesFrom(41, 1, 9))
+}
+
+// What is trimmed is removed once it is worth a tombstone, and is back after a crash before that.
+func TestDiskTrimsInSteps(t *testing.T) {
+	fs := vfs.NewMem()
+	store, _ := openAndLoad(t, fs)
+	for seq := ownership.Seq(1); seq <= 100; seq++ {
+		mustAppend(t, store, 1, nil, Entry{Seq: seq, Record: make([]byte, trimSize/10-writeSize)})
+	}
+	reopened := func(want ownership.Seq) {
+		t.Helper()
+		mustClose(t, store)
+		var found map[api.Slot]Loaded
+		if store, found = openAndLoad(t, fs); found[1].First != want || found[1].Last != 100 {
+			t.Errorf("the log is from %d to %d, want from %d", found[1].First, found[1].Last, want)
+		}
+	}
+	store.Trim(1, 9)
+	expectTrimmed(t, store, 1, 8)
+	reopened(1)
+	store.Trim(1, 9)
+	store.Trim(1, 12)
+	reopened(12)
+	store.Trim(1, 20)
+	store.Truncate(1, 20, Meta{}, nil)
+	mustAppend(t, store, 1, nil, Entry{Seq: 21})
+	expectTrimmed(t, store, 1, 19)
+	store.Trim(1, 21)
+	store.Reset(1, Meta{Base: 100}, nil)
+	reopened(101)
+	mustClose(t, store)
 }
 
 // Callbacks come in the order of the calls, from one goroutine.
@@ -136,7 +168,7 @@ func TestHolesFailTheStore(t *testing.T) {
 // A writer that is faster than the disk waits, also with records larger than the queue.
 func TestQueueIsBounded(t *testing.T) {
 	gate := &gatedBackend{memory: &memory{slots: map[api.Slot]*memoryLog{}}, open: make(chan struct{})}
-	store := newFront(gate, newFailure())
+	store := newFront(gate, 0, newFailure())
 	large := func(seq ownership.Seq) []Entry {
 		return []Entry{{Seq: seq, Record: make([]byte, queueSizeMax)}}
 	}

@@ -1,0 +1,157 @@
+package replication
+
+import (
+	"slices"
+
+	"github.com/stead-io/stead/api/ownership"
+	"github.com/stead-io/stead/nodesvc/replication/slotlog"
+)
+
+// onStart follows a primary into an epoch: the log is cut to what both share. A store that has applied more
+// than that cannot take it back, and needs a copy.
+func (s *slot) onStart(from member, m Start) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if from != m.Primary || ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse || s.lead != nil && s.lead.epoch >= m.Epoch {
+		s.refuse(from)
+		return
+	}
+	if s.releasing {
+		return // it is asked again
+	}
+	if m.Epoch > s.config.Epoch {
+		s.config, s.read = config{Epoch: m.Epoch, Primary: m.Primary, ISR: m.ISR}, 0
+		s.announce()
+	}
+	s.depose()
+	shared := ownership.CommonPrefix(s.meta.History, s.last, m.History, m.Last)
+	s.meta.Acked = max(s.meta.Acked, m.Epoch)
+	need := shared < s.applied || shared < s.meta.Base || s.incoming != nil
+	s.follow = follow{primary: from, started: !need}
+	if need {
+		s.adoptEpoch(m.Epoch, nil)
+	} else {
+		s.meta.Adopted, s.meta.Held = m.Epoch, true
+		s.meta.History = slices.Clone(m.History)
+		s.cutTo(shared)
+		s.truncate(shared)
+		s.committed(m.Commit)
+	}
+	s.engine.schedule(s)
+}
+
+// truncate cuts the log to last and writes what was adopted. All that was queued before is durable with it.
+func (s *slot) truncate(last seq) {
+	cut, adopted := s.written.mark(), s.adoptedDone(s.meta.Adopted)
+	s.engine.config.Log.Truncate(s.number, last, s.metaCopy(), func(err error) {
+		if err == nil {
+			s.written.reached(cut, last)
+		}
+		adopted(err)
+	})
+}
+
+// refuse answers a message of an epoch that has passed.
+func (s *slot) refuse(from member) {
+	s.engine.count.epochsRefused.Add(1)
+	s.engine.send(from.Node, Stale{s.inEpoch(s.meta.Adopted)})
+}
+
+// cutTo forgets the records behind last.
+func (s *slot) cutTo(last seq) {
+	if last >= s.last {
+		return
+	}
+	if digest, kept := s.digestAt(last); kept {
+		s.tip = digest
+	} else {
+		s.tip = s.digestFromLog(last)
+	}
+	if len(s.tail) > 0 {
+		s.tail = slices.Clone(s.tail[:max(0, int(last+1)-int(s.tail[0].Seq))])
+	}
+	s.last, s.durable = last, min(s.durable, last)
+	s.written.truncated(last)
+}
+
+func (s *slot) digestFromLog(at seq) uint64 {
+	entries, err := s.engine.config.Log.Read(s.number, at, 1)
+	if err != nil || len(entries) == 0 {
+		return 0
+	}
+	return entries[0].Digest
+}
+
+// onAppend takes records that follow what there is, and learns how far they are committed.
+func (s *slot) onAppend(from member, m Append) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {
+		s.refuse(from)
+		return
+	}
+	if m.Epoch != s.meta.Adopted || !s.follow.started || s.follow.primary != from {
+		return // of a connection or an epoch that is over: Start comes first
+	}
+	entries := m.Entries
+	for len(entries) > 0 && entries[0].Seq <= s.last {
+		entries = entries[1:]
+	}
+	if len(entries) > 0 && entries[0].Seq == s.last+1 {
+		s.append(entries)
+	}
+	s.committed(m.Commit)
+}
+
+// append queues records for the log, behind the last.
+func (s *slot) append(entries []slotlog.Entry) {
+	s.tail = append(s.tail, entries...)
+	end := entries[len(entries)-1]
+	s.last, s.tip = end.Seq, end.Digest
+	cut := s.written.mark()
+	s.engine.config.Log.Append(s.number, entries, nil, func(err error) {
+		if err == nil {
+			s.written.reached(cut, end.Seq)
+			s.engine.schedule(s)
+		}
+	})
+}
+
+// committed learns how far the primary has committed.
+func (s *slot) committed(upTo seq) {
+	if upTo = min(upTo, s.last); upTo > s.commit {
+		s.commit = upTo
+		s.engine.schedule(s)
+	}
+}
+
+// onCommit is committed of a message that says nothing else.
+func (s *slot) onCommit(from member, m Commit) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m.Epoch == s.meta.Adopted && s.follow.started && s.follow.primary == from {
+		s.committed(m.Seq)
+	}
+}
+
+// answer tells the primary what is on disk by now: first that the epoch is, then how far the log is.
+func (s *slot) answer() {
+	f := &s.follow
+	if s.lead != nil || f.primary == (member{}) || s.adopted < s.meta.Adopted {
+		return
+	}
+	if !f.answered && s.meta.Acked == s.meta.Adopted {
+		f.answered, f.acked = true, s.durable
+		digest, _ := s.digestAt(s.durable)
+		s.engine.send(f.primary.Node, Started{SlotEpoch: s.inEpoch(s.meta.Adopted), Last: s.durable, Need: !f.started, Digest: digest})
+		return
+	}
+	if f.started && s.durable > f.acked {
+		f.acked = s.durable
+		digest, kept := s.digestAt(s.durable)
+		if !kept {
+			digest = s.digestFromLog(s.durable)
+		}
+		s.engine.send(f.primary.Node, Ack{SlotEpoch: s.inEpoch(s.meta.Adopted), Seq: s.durable, Digest: digest, Full: s.engine.diskFull()})
+	}
+}

@@ -1,0 +1,176 @@
+package replication
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ownership"
+	"github.com/stead-io/stead/nodesvc/replication/slotlog"
+)
+
+// A state that is restored goes through the log like any write, in pieces: so it reaches every replica, in
+// order, and survives whatever happens meanwhile. The first octet of a piece says which it is. In logs: never
+// renumbered.
+const (
+	pieceFirst uint8 = 1 // begins anew, and carries octets
+	pieceNext  uint8 = 2 // carries octets
+	pieceLast  uint8 = 3 // carries octets; the state is whole
+)
+
+const pieceSize = 1 << 20
+
+// restoring is a state that has come in part.
+type restoring struct{ spool slotlog.Spool }
+
+// applyRestore takes a piece; with the last one the service's state is replaced.
+func (s *slot) applyRestore(entry slotlog.Entry) error {
+	if len(entry.Record) == 0 {
+		return nil
+	}
+	if entry.Record[0] == pieceFirst {
+		s.endRestore()
+		spool, err := s.engine.config.Log.Spool()
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrBroken, err)
+		}
+		s.restoring = &restoring{spool}
+		s.setPieces(entry.Seq)
+	}
+	if s.restoring == nil {
+		return nil // its beginning was superseded
+	}
+	if _, err := s.restoring.spool.Write(entry.Record[1:]); err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if entry.Record[0] != pieceLast {
+		return nil
+	}
+	defer s.endRestore()
+	r, err := s.restoring.spool.Reader()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	defer r.Close()
+	return s.engine.restoreService(s.number, entry.Seq, entry.Digest, r, s.restoring.spool.Reader)
+}
+
+func (s *slot) setPieces(first seq) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pieces = first
+}
+
+func (s *slot) endRestore() {
+	if s.restoring != nil {
+		_ = s.restoring.spool.Close()
+		s.restoring = nil
+		s.setPieces(0)
+	}
+}
+
+// Restore replaces the slot's state on all replicas by one that Backup wrote. Without over the slot must never
+// have had a write.
+func (e *Engine) Restore(ctx context.Context, number api.Slot, state io.Reader, over bool) error {
+	s := e.slot(number)
+	stay, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer stay.leave()
+	s.mu.Lock()
+	used := s.last > 0
+	s.mu.Unlock()
+	if used && !over {
+		return api.NewProblem(api.CodeConflict, "slot %d has state already", number).WithNext("restore over it with ?over=true")
+	}
+	return s.recordPieces(ctx, stay, state)
+}
+
+// recordPieces appends the state, piece by piece.
+func (s *slot) recordPieces(ctx context.Context, stay *stay, state io.Reader) error {
+	kind := pieceFirst
+	for {
+		piece := make([]byte, 1+pieceSize)
+		n, err := io.ReadFull(state, piece[1:])
+		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+		if err != nil && !ended {
+			return fmt.Errorf("cannot read the state: %w", err)
+		}
+		piece[0] = kind
+		if err := s.recordPiece(ctx, stay, piece[:1+n]); err != nil {
+			return err
+		}
+		if ended {
+			return s.recordPiece(ctx, stay, []byte{pieceLast})
+		}
+		kind = pieceNext
+	}
+}
+
+func (s *slot) recordPiece(ctx context.Context, stay *stay, piece []byte) error {
+	w, err := s.record(stay, recordRestore, piece, func() {})
+	if err != nil {
+		return err
+	}
+	select {
+	case <-w.done:
+		return w.err
+	case <-ctx.Done():
+		return outcomeUnknown()
+	}
+}
+
+// Backup writes the slot's state as it was at some moment during the call; begin is called first, with the
+// epoch and the record after which the state was so.
+func (e *Engine) Backup(ctx context.Context, number api.Slot, begin func(api.Epoch, ownership.Seq) (io.Writer, error)) error {
+	s := e.slot(number)
+	stay, err := s.enter(ctx)
+	if err != nil {
+		return err
+	}
+	view, epoch, at, err := s.viewConfirmed(ctx, stay)
+	stay.leave()
+	if err != nil {
+		return err
+	}
+	defer view.Close()
+	w, err := begin(epoch, at)
+	if err != nil {
+		return err
+	}
+	_, err = view.WriteTo(w)
+	return err
+}
+
+// viewConfirmed holds on to a state that is current.
+func (s *slot) viewConfirmed(ctx context.Context, stay *stay) (View, api.Epoch, seq, error) {
+	s.applying.Lock()
+	at := s.appliedSoFar()
+	view, err := s.engine.view(s.number)
+	s.applying.Unlock()
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	if err := s.settleRead(ctx, stay, nil); err != nil {
+		return nil, 0, 0, errors.Join(err, view.Close())
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return view, s.meta.Adopted, at, nil
+}
+
+// Digest is of the slot's state, and after which record that is; replicas with the same state have the same.
+func (e *Engine) Digest(number api.Slot) (at ownership.Seq, digest [32]byte, err error) {
+	s := e.slot(number)
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	hash := sha256.New()
+	if err := e.config.Service.Snapshot(number, hash); err != nil {
+		return 0, digest, fmt.Errorf("cannot read slot %d: %w", number, err)
+	}
+	return s.appliedSoFar(), [32]byte(hash.Sum(nil)), nil
+}
