@@ -317,7 +317,9 @@ func TestAdministrativePaths(t *testing.T) {
 
 // A store that failed stops the server, and the server serves nothing more from it.
 func TestFailedStoreEndsTheServer(t *testing.T) {
-	server := openServer(t, "")
+	var server *Server
+	t.Cleanup(func() { abandon(server.store) }) // a process would end here
+	server = openServer(t, "")
 	cause := errors.New("cannot write store: disk is gone")
 	server.store.set(cause)
 	<-server.Done()

@@ -73,17 +73,6 @@ func (c *soloControl) Report(context.Context, api.NodeID, api.SessionID, *ring.V
 	return nil
 }
 
-func (*soloControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }
-
-func (*soloControl) ProposeSlots(context.Context, api.SlotProposals) (api.SlotVerdicts, error) {
-	return api.SlotVerdicts{}, nil
-}
-
-func (*soloControl) WatchSlots(ctx context.Context, _ func(api.SlotFeed)) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
 func (*soloControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (*soloControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }
