@@ -61,7 +61,8 @@ func post(t *testing.T, url, key, body string) (status int, answer string) {
 		if err = errors.Join(err, got.Body.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if got.StatusCode != http.StatusServiceUnavailable || time.Now().After(deadline) {
+		early := got.StatusCode == http.StatusServiceUnavailable || got.StatusCode == http.StatusMisdirectedRequest
+		if !early || time.Now().After(deadline) {
 			return got.StatusCode, strings.TrimSpace(string(content))
 		}
 	}
