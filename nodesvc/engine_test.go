@@ -310,7 +310,7 @@ func TestEngineOnDiskOpensBeforeTheControlPlaneAnswers(t *testing.T) {
 		config, _ := engineConfig(t, f)
 		config.DataDir = t.TempDir()
 		node := openNode(t, config)
-		time.Sleep(time.Second)
+		synctest.Wait()
 		closeNode(t, node)
 
 		again := newFakeEngine(replication.PlaceHere)

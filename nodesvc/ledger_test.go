@@ -56,6 +56,7 @@ func TestNodeReportsSlots(t *testing.T) {
 		config.DataDir = t.TempDir()
 		node := openNode(t, config)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		self := f.config.Self
 		mine := api.SlotConfig{Slot: 3, Epoch: 8, Primary: "n0", ISR: []api.Replica{self}}
 		control.tell(api.SlotFeed{Cluster: testCluster, Cursor: api.SlotCursor{Generation: 1, Index: 9}, Slots: []api.SlotConfig{mine}})
