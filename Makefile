@@ -6,7 +6,7 @@ FUZZTIME ?= 60s
 BENCHTIME ?= 200ms
 BENCHCOUNT ?= 3
 
-.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes clean
+.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes model clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -29,6 +29,9 @@ test: ## the tests, with the race detector
 
 e2e: ## the tests that run real binaries: kill -9, restarts, real input
 	@go test -tags e2e -count=1 -timeout 20m ./tests/e2e
+
+model: ## the ownership protocol, within large bounds: about a hundred million states, 8 GB, half an hour
+	@GOMEMLIMIT=7GiB go test -count=1 -v -timeout 3h -run '^TestModelWithinLargeBounds$$' ./api/ownership -large
 
 fuzz: ## every fuzz target, FUZZTIME each (60s)
 	@set -e; for package in $$(go list ./...); do \

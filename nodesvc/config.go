@@ -11,6 +11,7 @@ import (
 	"github.com/stead-io/stead/api/ring"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/nodesvc/replication"
+	"github.com/stead-io/stead/nodesvc/replication/transfer"
 )
 
 // Defaults of the limits in Config.
@@ -99,6 +100,9 @@ type Config struct {
 	CopyOut, CopyIn uint64
 	// CopySlots is how many slots are copied to other nodes at once.
 	CopySlots int
+	// LogBytes is about how many bytes of records are kept, of all slots together, for replicas that were away:
+	// one that needs older ones is given a copy. 0: the engine's default.
+	LogBytes uint64
 	// DiskReserve is how many bytes of the data folder's disk stay free: below, updates are refused with
 	// storage_full. 0: the larger of 1 GiB and a twentieth of the disk.
 	DiskReserve uint64
@@ -133,8 +137,8 @@ func NewConfig() Config {
 
 		AckTimeout:   replication.AckTimeoutDefault,
 		DrainTimeout: replication.DrainTimeoutDefault,
-		CopyOut:      replication.CopyOutDefault,
-		CopyIn:       replication.CopyInDefault,
+		CopyOut:      transfer.RateOutDefault,
+		CopyIn:       transfer.RateInDefault,
 		CopySlots:    replication.CopySlotsDefault,
 	}
 }

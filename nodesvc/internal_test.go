@@ -84,7 +84,7 @@ func TestOperatorsAtTheNode(t *testing.T) {
 	run("GET", "/.stead/slots", 403, "operators", stamp)
 	run("GET", "/.stead/slots/3/state", 403, "Stead-Actor")
 	run("PUT", "/.stead/slots/3/state", 403, "Stead-Actor")
-	run("GET", "/.stead/peer", 426, "Upgrade")
+	run("GET", "/.stead/peer", 400, "Upgrade")
 
 	answer, _, _ := operate(t, server, "GET", "/.stead/slots/3/state", nil, actor)
 	if answer.Header.Get(api.HeaderEpoch) != "5" || answer.Header.Get(api.HeaderSeq) != "9" {

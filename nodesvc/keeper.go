@@ -102,6 +102,8 @@ func (n *Node) replication(at home) replication.Config {
 		Bits:         at.SlotBits,
 		Service:      n.config.Service,
 		Logger:       n.logger,
+		Volatile:     n.folder.path == "",
+		LogBytes:     n.config.LogBytes,
 		AckTimeout:   n.config.AckTimeout,
 		DrainTimeout: n.config.DrainTimeout,
 		CopyOut:      n.config.CopyOut,

@@ -74,6 +74,7 @@ const (
 	NotPrimary    Refusal = "not_primary"    // By may not propose that
 	NotInSync     Refusal = "not_in_sync"    // the primary to come is not in sync
 	NotRegistered Refusal = "not_registered" // the store to come is not the one its node runs with
+	NotUp         Refusal = "not_up"         // the primary to come is down
 	NotDown       Refusal = "not_down"       // a member that is up would be taken out
 	StillNeeded   Refusal = "still_needed"   // the slot would have fewer copies than it could
 	Malformed     Refusal = "malformed"      // the sets are not what such a proposal may change
@@ -107,7 +108,7 @@ func check[M comparable](now Config[M], p Proposal[M], facts Facts[M]) Refusal {
 	case Promote:
 		return checkPromote(now, p, facts)
 	case Yield:
-		return first(byPrimary(now, p), handsOver(now, p), when(!same(p.ISR, now.ISR), Malformed))
+		return first(byPrimary(now, p), handsOver(now, p, facts), when(!same(p.ISR, now.ISR), Malformed))
 	case Force:
 		return first(when(len(p.ISR) != 1, Malformed), when(!facts.Registered(p.Primary), NotRegistered))
 	default:
@@ -146,7 +147,7 @@ func checkTransfer[M comparable](now Config[M], p Proposal[M], facts Facts[M]) R
 	if p.By != p.Primary {
 		return NotPrimary
 	}
-	if refusal := handsOver(now, p); refusal != Accepted {
+	if refusal := handsOver(now, p, facts); refusal != Accepted {
 		return refusal
 	}
 	if !subset(p.ISR, now.ISR) || len(gone) > 1 || len(gone) == 1 && gone[0] != now.Primary {
@@ -156,7 +157,7 @@ func checkTransfer[M comparable](now Config[M], p Proposal[M], facts Facts[M]) R
 }
 
 func checkPromote[M comparable](now Config[M], p Proposal[M], facts Facts[M]) Refusal {
-	if refusal := handsOver(now, p); refusal != Accepted {
+	if refusal := handsOver(now, p, facts); refusal != Accepted {
 		return refusal
 	}
 	if !subset(p.ISR, now.ISR) {
@@ -167,15 +168,17 @@ func checkPromote[M comparable](now Config[M], p Proposal[M], facts Facts[M]) Re
 			return NotDown
 		}
 	}
-	return when(!facts.Up(p.Primary), NotRegistered)
+	return Accepted
 }
 
 func byPrimary[M comparable](now Config[M], p Proposal[M]) Refusal {
 	return when(p.By != now.Primary || !now.Assigned(), NotPrimary)
 }
 
-func handsOver[M comparable](now Config[M], p Proposal[M]) Refusal {
-	return first(when(p.Primary == now.Primary, Malformed), when(!now.InSync(p.Primary), NotInSync))
+// handsOver makes sure of the primary to come. It must be up: nobody looks at the slot again for a node that was
+// found to be down before it became primary.
+func handsOver[M comparable](now Config[M], p Proposal[M], facts Facts[M]) Refusal {
+	return first(when(p.Primary == now.Primary, Malformed), when(!now.InSync(p.Primary), NotInSync), when(!facts.Up(p.Primary), NotUp))
 }
 
 func difference[M comparable](a, b []M) []M {

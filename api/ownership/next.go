@@ -48,7 +48,7 @@ func Next[M comparable](v View[M]) Step[M] {
 	if silent := v.silent(v.Config.Others()); len(silent) > 0 {
 		return Step[M]{Act: Propose, Kind: Shrink, ISR: difference(v.Config.ISR, silent), Silent: true}
 	}
-	if len(v.silent(v.Pending)) > 0 || slices.ContainsFunc(v.Pending, v.unwanted) {
+	if slices.ContainsFunc(v.Pending, v.hopeless) {
 		return Step[M]{Act: Propose, Kind: Abort, ISR: v.Config.ISR}
 	}
 	if step, found := v.fill(); found {
@@ -64,7 +64,7 @@ func Next[M comparable](v View[M]) Step[M] {
 func (v View[M]) fill() (Step[M], bool) {
 	for _, m := range v.Want {
 		is := v.Of(m)
-		if v.Config.InSync(m) || !is.Up || is.Blocked || is.Silent && !slices.Contains(v.Pending, m) {
+		if v.Config.InSync(m) || !is.Up || is.Blocked || is.Silent {
 			continue
 		}
 		acked := func(m M) (Seq, bool) { is := v.Of(m); return is.Acked, is.Known }
@@ -107,6 +107,12 @@ func (v View[M]) dropUnwanted() Step[M] {
 		return Step[M]{Act: Rest}
 	}
 	return Step[M]{Act: Propose, Kind: Shrink, ISR: keep}
+}
+
+// hopeless reports whether a join cannot end well: who stays pending keeps the slot from being handed over.
+func (v View[M]) hopeless(m M) bool {
+	is := v.Of(m)
+	return !is.Up || is.Silent || is.Blocked || v.unwanted(m)
 }
 
 func (v View[M]) unwanted(m M) bool { return !slices.Contains(v.Want, m) }

@@ -94,7 +94,12 @@ func MayOpen[M comparable](config Config[M], last, durable, applied Seq, acked f
 	if durable < last || applied < last {
 		return false
 	}
-	return Committed(0, last, config.Others(), acked) >= last
+	for _, m := range config.Others() {
+		if seq, known := acked(m); !known || seq < last {
+			return false
+		}
+	}
+	return true
 }
 
 // MayExpand reports whether a joining member may be proposed for the in-sync set: it is pending, and has

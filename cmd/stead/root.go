@@ -72,7 +72,7 @@ func rootCommand() (root *cobra.Command, started *bool) {
 	}
 	for _, command := range []*cobra.Command{
 		nodesCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
-		doctorCommand(), snapshotCommand(), simulateCommand(),
+		doctorCommand(), snapshotCommand(), backupCommand(), restoreCommand(), simulateCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)

@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -53,7 +54,7 @@ func serve(config nodesvc.Config, listen string) error {
 		return err
 	}
 	server := nodesvc.NewServer(node.Guard(&service{node, store}), config.Logger)
-	go func() { _ = server.Serve(listener) }() // until Close
+	go func() { _ = server.Serve(listener) }() // until Shutdown
 
 	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -63,8 +64,6 @@ func serve(config nodesvc.Config, listen string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
-	if err := node.Close(ctx); err != nil { // hands the slots over while requests still come
-		return err
-	}
-	return server.Close()
+	left := node.Leave(ctx) // hands the slots over, while requests still come
+	return errors.Join(left, server.Shutdown(ctx), node.Close(ctx))
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/nodesvc/replication/slotlog"
+	"github.com/stead-io/stead/nodesvc/replication/transfer"
 )
 
 const (
@@ -29,8 +30,9 @@ var (
 // copies gives slots' states to other stores, a few at a time, and takes them.
 type copies struct {
 	engine *Engine
-	turns  chan struct{} // as many as copies may go out at once
-	pace   pace
+	turns  *transfer.Turns
+	pace   *transfer.Throttle // of what goes out
+	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
 
 	mu      sync.Mutex
@@ -41,23 +43,27 @@ type copies struct {
 
 // copyOut is one state on its way to a follower.
 type copyOut struct {
-	id      uint64
-	slot    *slot
-	to      member
-	ctx     context.Context
-	stop    context.CancelFunc
-	view    View
-	offer   Offer
-	size    atomic.Uint64 // bytes, as far as known
-	sent    atomic.Uint64 // bytes
-	replies chan OfferReply
-	acks    chan ChunkAck
+	id       uint64
+	slot     *slot
+	to       member
+	ctx      context.Context
+	stop     context.CancelFunc
+	view     View
+	sender   *transfer.Sender
+	offer    Offer
+	sent     atomic.Uint64 // bytes
+	replies  chan OfferReply
+	restored chan ChunkAck
+
+	breaking sync.Mutex
+	onBreak  context.CancelFunc
 }
 
 func newCopies(engine *Engine) *copies {
 	return &copies{
-		engine: engine, turns: make(chan struct{}, engine.config.CopySlots), out: make(map[uint64]*copyOut),
-		pace: pace{rate: engine.config.CopyOut},
+		engine: engine, out: make(map[uint64]*copyOut),
+		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
+		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
 }
 
@@ -79,7 +85,7 @@ func (s *slot) beginCopy(f *follower) {
 	ctx, stop := context.WithCancel(context.Background())
 	out := &copyOut{
 		id: c.last.Add(1), slot: s, to: f.member, ctx: ctx, stop: stop,
-		replies: make(chan OfferReply, 1), acks: make(chan ChunkAck, 1),
+		replies: make(chan OfferReply, 1), restored: make(chan ChunkAck, 1),
 	}
 	f.copy = out
 	c.out[out.id] = out
@@ -94,6 +100,7 @@ func (c *copies) give(out *copyOut) {
 	delete(c.out, out.id)
 	c.mu.Unlock()
 	if out.view != nil {
+		out.sender.Close()
 		err = errors.Join(err, out.view.Close())
 	}
 	if err == nil {
@@ -105,18 +112,17 @@ func (c *copies) give(out *copyOut) {
 }
 
 func (c *copies) withTurn(out *copyOut) error {
-	select {
-	case c.turns <- struct{}{}:
-		defer func() { <-c.turns }()
-	case <-out.ctx.Done():
-		return out.ctx.Err()
+	done, err := c.turns.Take(out.ctx)
+	if err != nil {
+		return err
 	}
+	defer done()
 	if err := out.take(); err != nil {
 		return err
 	}
-	var err error
 	for range copyTriesMax {
-		if err = c.send(out); err == nil || errors.Is(err, errRefused) || out.ctx.Err() != nil {
+		err = c.send(out)
+		if err == nil || errors.Is(err, errRefused) || errors.Is(err, transfer.ErrStartOver) || out.ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -139,8 +145,11 @@ func (out *copyOut) take() error {
 	out.offer = Offer{Copy: out.id, Seq: s.applied, Digest: s.appliedTip, History: s.metaCopy().History}
 	s.mu.Unlock()
 	view, err := s.engine.view(s.number)
-	out.view = view
-	return err
+	if err != nil {
+		return err
+	}
+	out.view, out.sender = view, transfer.NewSender(view, s.engine.copies.pace)
+	return nil
 }
 
 // view shows a slot's state as it is now. Apply waits meanwhile.
@@ -182,11 +191,8 @@ func (c *copies) send(out *copyOut) error {
 	}
 	offer.SlotEpoch = s.inEpoch(s.lead.epoch)
 	s.mu.Unlock()
-	if spool, sized := out.view.(spooled); sized {
-		offer.Size = uint64(spool.Size())
-	}
 	drain(out.replies)
-	drain(out.acks)
+	drain(out.restored)
 	if !c.engine.send(out.to.Node, offer) {
 		return errSilent
 	}
@@ -194,26 +200,78 @@ func (c *copies) send(out *copyOut) error {
 	switch {
 	case err != nil:
 		return err
+	case reply.Refusal == notNow:
+		return errSilent
 	case reply.Refusal != "":
 		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
 	}
-	chunks := &chunker{copies: c, out: out, skip: reply.Cursor}
-	if _, err := out.view.WriteTo(chunks); err != nil {
+	if err := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole}); err != nil {
 		return err
 	}
-	if err := chunks.finish(); err != nil {
-		return err
-	}
-	ack, err := await(out.ctx, out.acks, donePatience)
+	ack, err := await(out.ctx, out.restored, donePatience)
 	switch {
 	case err != nil:
 		return err
 	case ack.Refusal != "":
 		return fmt.Errorf("%w: %s", errRefused, ack.Refusal)
-	case !ack.Done:
+	case !ack.Restored:
 		return errSilent
 	default:
 		return nil
+	}
+}
+
+// sendFrom sends the state behind what has arrived. It ends when the connection does.
+func (out *copyOut) sendFrom(from transfer.Progress) error {
+	engine := out.slot.engine
+	ctx, cancel := context.WithCancel(out.ctx)
+	defer cancel()
+	out.setBreak(cancel)
+	defer out.setBreak(nil)
+	return out.sender.Send(ctx, from, func(ctx context.Context, frame []byte) error {
+		m := Chunk{Slot: out.slot.number, Copy: out.id, Frame: frame}
+		if err := engine.config.Network.SendBulk(ctx, out.to.Node, m.kind(), m.append(nil)); err != nil {
+			return err
+		}
+		engine.count.bytesOut.Add(uint64(len(frame)))
+		out.sent.Add(uint64(len(frame)))
+		return nil
+	})
+}
+
+// setBreak says how to end sending when the connection is lost.
+func (out *copyOut) setBreak(cancel context.CancelFunc) {
+	out.breaking.Lock()
+	defer out.breaking.Unlock()
+	out.onBreak = cancel
+}
+
+// broke ends everything that waits for the other node.
+func (out *copyOut) broke() {
+	out.breaking.Lock()
+	defer out.breaking.Unlock()
+	if out.onBreak != nil {
+		out.onBreak()
+	}
+	offer(out.restored, ChunkAck{}) // neither restored nor refused
+	offer(out.replies, OfferReply{Refusal: notNow})
+}
+
+// acked takes an acknowledgement.
+func (out *copyOut) acked(m ChunkAck) {
+	if m.Restored || m.Refusal != "" || m.Cursor == 0 && !m.Whole {
+		offer(out.restored, m)
+	}
+	if m.Refusal == "" && !m.Restored {
+		out.sender.Acked(transfer.Progress{Cursor: m.Cursor, Done: m.Whole})
+	}
+}
+
+// offer puts an answer where somebody may wait for it.
+func offer[M any](to chan M, m M) {
+	select {
+	case to <- m:
+	default:
 	}
 }
 
@@ -233,52 +291,6 @@ func await[M any](ctx context.Context, replies <-chan M, patience time.Duration)
 	case <-time.After(patience):
 		return m, errSilent
 	}
-}
-
-// chunker cuts a state into frames, without what the receiver has already.
-type chunker struct {
-	copies *copies
-	out    *copyOut
-	skip   uint64
-	cursor uint64
-	held   []byte
-}
-
-// Write implements io.Writer.
-func (w *chunker) Write(data []byte) (int, error) {
-	written := len(data)
-	if w.skip > 0 {
-		n := min(w.skip, uint64(len(data)))
-		w.skip, w.cursor, data = w.skip-n, w.cursor+n, data[n:]
-	}
-	for len(data) > 0 {
-		n := min(len(data), chunkDataMax-len(w.held))
-		w.held, data = append(w.held, data[:n]...), data[n:]
-		if len(w.held) == chunkDataMax {
-			if err := w.flush(false); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return written, nil
-}
-
-func (w *chunker) finish() error { return w.flush(true) }
-
-func (w *chunker) flush(last bool) error {
-	engine := w.copies.engine
-	if err := w.copies.pace.wait(w.out.ctx, len(w.held)); err != nil {
-		return err
-	}
-	m := Chunk{Slot: w.out.slot.number, Copy: w.out.id, Cursor: w.cursor, Last: last, Data: w.held}
-	if err := engine.config.Network.SendBulk(w.out.ctx, w.out.to.Node, m.kind(), m.append(nil)); err != nil {
-		return err
-	}
-	w.cursor += uint64(len(w.held))
-	engine.count.bytesOut.Add(uint64(len(w.held)))
-	w.out.sent.Store(w.cursor)
-	w.held = w.held[:0]
-	return nil
 }
 
 // copied notes that a copy is over.
@@ -319,24 +331,9 @@ func (c *copies) lost(node api.NodeID) {
 	defer c.mu.Unlock()
 	for _, out := range c.out {
 		if out.to.Node == node {
-			select {
-			case out.acks <- ChunkAck{}: // neither done nor refused
-			default:
-			}
+			out.broke()
 		}
 	}
-}
-
-// left is how many bytes the copies under way have to go, as far as known.
-func (c *copies) left() (bytes uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, out := range c.out {
-		if size, sent := out.size.Load(), out.sent.Load(); size > sent {
-			bytes += size - sent
-		}
-	}
-	return bytes
 }
 
 func (c *copies) close() {

@@ -8,17 +8,20 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
-	"github.com/stead-io/stead/nodesvc/replication/slotlog"
+	"github.com/stead-io/stead/nodesvc/replication/transfer"
 )
 
 // incomingPatience is how long a copy that was begun waits for the rest.
 const incomingPatience = time.Minute
 
+// notNow refuses a copy for a reason that passes by itself.
+const notNow = "not now"
+
 // copyIn is a state that is being received.
 type copyIn struct {
 	from      member
 	offer     Offer
-	spool     slotlog.Spool
+	state     *transfer.Receiver
 	heard     time.Time
 	restoring bool
 }
@@ -29,8 +32,8 @@ func (c *copies) receive(from member, kind uint8, body []byte) error {
 	switch kind {
 	case kindOffer:
 		return deliver(e, body, func(s *slot, offer Offer) {
-			cursor, refusal := s.onOffer(from, offer)
-			e.send(from.Node, OfferReply{Slot: s.number, Copy: offer.Copy, Cursor: cursor, Refusal: refusal})
+			have, refusal := s.onOffer(from, offer)
+			e.send(from.Node, OfferReply{Slot: s.number, Copy: offer.Copy, Cursor: have.Cursor, Whole: have.Done, Refusal: refusal})
 		})
 	case kindChunk:
 		return receive(body, func(m Chunk) {
@@ -39,54 +42,53 @@ func (c *copies) receive(from member, kind uint8, body []byte) error {
 			}
 		})
 	case kindOfferReply:
-		return receive(body, func(m OfferReply) { pass(c, m.Copy, func(out *copyOut) chan OfferReply { return out.replies }, m) })
+		return receive(body, func(m OfferReply) {
+			c.with(m.Copy, func(out *copyOut) { offer(out.replies, m) })
+		})
 	default:
-		return receive(body, func(m ChunkAck) { pass(c, m.Copy, func(out *copyOut) chan ChunkAck { return out.acks }, m) })
+		return receive(body, func(m ChunkAck) { c.with(m.Copy, func(out *copyOut) { out.acked(m) }) })
 	}
 }
 
-// pass gives an answer to the copy that waits for it; one that nobody waits for is late.
-func pass[M any](c *copies, id uint64, to func(*copyOut) chan M, m M) {
+// with calls f with a copy that has a view by now; an answer that nobody waits for is late.
+func (c *copies) with(id uint64, f func(*copyOut)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if out := c.out[id]; out != nil {
-		select {
-		case to(out) <- m:
-		default:
-		}
+		f(out)
 	}
 }
 
 // onOffer decides whether to take a copy, and from where on.
-func (s *slot) onOffer(from member, offer Offer) (cursor uint64, refusal string) {
+func (s *slot) onOffer(from member, offer Offer) (have transfer.Progress, refusal string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case offer.Epoch != s.meta.Adopted || s.follow.primary != from || s.lead != nil:
-		return 0, "it is in another epoch"
+		return have, notNow
 	case s.config.InSync(s.engine.config.Self):
-		return 0, "it is in sync, and does not give up what it has"
+		return have, notNow // what is in sync does not give up what it has
 	case s.releasing || s.incoming != nil && s.incoming.restoring:
-		return 0, "it is busy with the slot"
+		return have, notNow
 	case s.engine.diskFull() || !s.engine.hasRoom(offer.Size):
-		return 0, "its disk is nearly full"
+		return have, "its disk is nearly full"
 	}
 	if in := s.incoming; in != nil && in.from == from && in.offer.Copy == offer.Copy {
 		in.heard = time.Now()
-		return uint64(in.spool.Size()), ""
+		return in.state.Resume(), ""
 	}
 	s.dropIncoming()
 	spool, err := s.engine.config.Log.Spool()
 	if err != nil {
-		return 0, "it cannot make a file: " + err.Error()
+		return have, "it cannot make a file: " + err.Error()
 	}
-	s.incoming = &copyIn{from: from, offer: offer, spool: spool, heard: time.Now()}
-	return 0, ""
+	s.incoming = &copyIn{from: from, offer: offer, state: transfer.NewReceiver(spool), heard: time.Now()}
+	return have, ""
 }
 
 func (s *slot) dropIncoming() {
 	if s.incoming != nil {
-		_ = s.incoming.spool.Close()
+		_ = s.incoming.state.Close()
 		s.incoming = nil
 	}
 }
@@ -96,21 +98,40 @@ func (s *slot) onChunk(from member, m Chunk) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	in := s.incoming
-	if in == nil || in.from != from || in.offer.Copy != m.Copy || in.restoring || m.Cursor != uint64(in.spool.Size()) {
-		return // the sender will offer again
+	if in == nil || in.from != from || in.offer.Copy != m.Copy || in.restoring {
+		s.engine.send(from.Node, ChunkAck{Slot: s.number, Copy: m.Copy}) // it is to offer again
+		return
 	}
 	in.heard = time.Now()
-	if _, err := in.spool.Write(m.Data); err != nil {
+	have, moved, err := in.state.Take(m.Frame)
+	switch {
+	case errors.Is(err, transfer.ErrOutOfStep) || errors.Is(err, transfer.ErrDamaged):
+		s.engine.send(from.Node, ChunkAck{Slot: s.number, Copy: m.Copy})
+		return
+	case err != nil:
 		s.engine.logger.Warn("cannot keep a copy", "slot", s.number, "error", err)
 		s.dropIncoming()
 		s.engine.send(from.Node, ChunkAck{Slot: s.number, Copy: m.Copy, Refusal: "it cannot keep the state: " + err.Error()})
 		return
 	}
-	s.engine.count.bytesIn.Add(uint64(len(m.Data)))
-	if m.Last {
+	s.engine.count.bytesIn.Add(uint64(len(m.Frame)))
+	pause := s.engine.copies.intake.Reserve(len(m.Frame))
+	if moved {
+		s.engine.sendAfter(pause, from.Node, ChunkAck{Slot: s.number, Copy: m.Copy, Cursor: have.Cursor, Whole: have.Done})
+	}
+	if have.Done {
 		in.restoring = true
 		s.engine.copies.restore(func() { s.restoreCopy(in) })
 	}
+}
+
+// sendAfter holds an acknowledgement back, and so the sender.
+func (e *Engine) sendAfter(pause time.Duration, to api.NodeID, m message) {
+	if pause <= 0 {
+		e.send(to, m)
+		return
+	}
+	time.AfterFunc(pause, func() { e.send(to, m) })
 }
 
 // restore runs f beside the workers; the engine's end waits for it.
@@ -124,15 +145,17 @@ func (c *copies) restore(f func()) {
 
 // restoreCopy puts the state that was received in place of what the store had, and says so.
 func (s *slot) restoreCopy(in *copyIn) {
-	size := uint64(in.spool.Size())
-	err := s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, in.spool.Reader)
+	err := s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, func() (io.ReadCloser, error) {
+		state, _, _, err := in.state.Whole()
+		return state, err
+	})
 	s.mu.Lock()
 	s.dropIncoming()
 	if err == nil {
 		s.follow.started, s.follow.answered = false, true
 	}
 	s.mu.Unlock()
-	ack := ChunkAck{Slot: s.number, Copy: in.offer.Copy, Cursor: size, Done: err == nil}
+	ack := ChunkAck{Slot: s.number, Copy: in.offer.Copy, Whole: true, Restored: err == nil}
 	if err != nil {
 		s.engine.logger.Warn("cannot restore a copy", "slot", s.number, "error", err)
 		ack.Refusal = "it cannot restore the state: " + err.Error()

@@ -55,10 +55,13 @@ type Config struct {
 	AckTimeout time.Duration
 	// DrainTimeout is how long a hand-over waits for running updates and reads before it backs off.
 	DrainTimeout time.Duration
-	// CopyOut and CopyIn bound copying, in bytes per second; 0: no bound. CopySlots is how many slots are
-	// copied out at once.
+	// CopyOut and CopyIn bound copying, in bytes per second; 0: no bound. What goes out halves while requests
+	// take twice as long as usual. CopySlots is how many slots are copied out at once.
 	CopyOut, CopyIn uint64
 	CopySlots       int
+	// LogBytes is about how many bytes of records are kept, of all slots together, for replicas that were away:
+	// one that needs older ones is given a copy.
+	LogBytes uint64
 	// Reserve is how many bytes of the disk stay free: below, replicas say full and writes are refused.
 	Reserve uint64
 }
@@ -84,9 +87,8 @@ type Where struct {
 const (
 	AckTimeoutDefault   = time.Second
 	DrainTimeoutDefault = 250 * time.Millisecond
-	CopyOutDefault      = 100_000_000 // bytes per second
-	CopyInDefault       = 300_000_000 // bytes per second
 	CopySlotsDefault    = 2
+	LogBytesDefault     = 512 << 20
 )
 
 // workersMin is the fewest workers: some wait for disks.
@@ -113,6 +115,7 @@ type Engine struct {
 	trims     *trims
 	copies    *copies
 	count     counters
+	latencies latencies
 
 	stop     context.CancelFunc
 	closing  chan struct{}
@@ -159,6 +162,9 @@ func withDefaults(config Config) Config {
 	}
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = DrainTimeoutDefault
+	}
+	if config.LogBytes == 0 {
+		config.LogBytes = LogBytesDefault
 	}
 	if config.CopySlots == 0 {
 		config.CopySlots = CopySlotsDefault

@@ -3,14 +3,11 @@ package replication
 import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
-	"github.com/stead-io/stead/nodesvc/replication/peer"
 )
 
 // Limits of what is said while a slot is copied.
 const (
-	refusalMax   = 1 << 10                  // bytes; what is longer is clipped
-	chunkHead    = 2 + 8 + 8 + 1            // bytes of a Chunk before its data
-	chunkDataMax = peer.BulkMax - chunkHead // bytes
+	refusalMax = 1 << 10 // bytes; what is longer is clipped
 )
 
 // Offer asks whether a replica takes a copy of the slot's state.
@@ -42,6 +39,7 @@ type OfferReply struct {
 	Slot    api.Slot
 	Copy    uint64
 	Cursor  uint64 // bytes of the state that are there already
+	Whole   bool   // all of it is
 	Refusal string
 }
 
@@ -49,52 +47,48 @@ func (OfferReply) kind() uint8 { return kindOfferReply }
 
 func (m OfferReply) append(dst []byte) []byte {
 	dst = appendUint64(appendUint16(dst, uint16(m.Slot)), m.Copy)
-	return appendRefusal(appendUint64(dst, m.Cursor), m.Refusal)
+	return appendRefusal(appendBool(appendUint64(dst, m.Cursor), m.Whole), m.Refusal)
 }
 
 func (m *OfferReply) read(r *reader) {
-	m.Slot, m.Copy, m.Cursor, m.Refusal = api.Slot(r.uint16()), r.uint64(), r.uint64(), r.refusal()
+	m.Slot, m.Copy, m.Cursor = api.Slot(r.uint16()), r.uint64(), r.uint64()
+	m.Whole, m.Refusal = r.bool(), r.refusal()
 }
 
-// Chunk is a part of a slot's state. It travels in the bulk lane: Data is at most chunkDataMax.
+// Chunk carries a frame of package transfer. It travels in the bulk lane.
 type Chunk struct {
-	Slot   api.Slot
-	Copy   uint64
-	Cursor uint64 // where in the state Data begins
-	Last   bool
-	Data   []byte
+	Slot  api.Slot
+	Copy  uint64
+	Frame []byte // at most transfer.FrameMax
 }
 
 func (Chunk) kind() uint8 { return kindChunk }
 
 func (m Chunk) append(dst []byte) []byte {
-	dst = appendUint64(appendUint16(dst, uint16(m.Slot)), m.Copy)
-	dst = appendBool(appendUint64(dst, m.Cursor), m.Last)
-	return append(dst, m.Data...)
+	return append(appendUint64(appendUint16(dst, uint16(m.Slot)), m.Copy), m.Frame...)
 }
 
-func (m *Chunk) read(r *reader) {
-	m.Slot, m.Copy, m.Cursor, m.Last = api.Slot(r.uint16()), r.uint64(), r.uint64(), r.bool()
-	m.Data = r.rest()
-}
+func (m *Chunk) read(r *reader) { m.Slot, m.Copy, m.Frame = api.Slot(r.uint16()), r.uint64(), r.rest() }
 
 // ChunkAck says how much of a state arrived.
 type ChunkAck struct {
-	Slot    api.Slot
-	Copy    uint64
-	Cursor  uint64
-	Done    bool // the state is restored, and durable
-	Refusal string
+	Slot     api.Slot
+	Copy     uint64
+	Cursor   uint64
+	Whole    bool // all of it arrived
+	Restored bool // and is the replica's state now, durably
+	Refusal  string
 }
 
 func (ChunkAck) kind() uint8 { return kindChunkAck }
 
 func (m ChunkAck) append(dst []byte) []byte {
 	dst = appendUint64(appendUint16(dst, uint16(m.Slot)), m.Copy)
-	return appendRefusal(appendBool(appendUint64(dst, m.Cursor), m.Done), m.Refusal)
+	dst = appendBool(appendBool(appendUint64(dst, m.Cursor), m.Whole), m.Restored)
+	return appendRefusal(dst, m.Refusal)
 }
 
 func (m *ChunkAck) read(r *reader) {
-	m.Slot, m.Copy, m.Cursor, m.Done = api.Slot(r.uint16()), r.uint64(), r.uint64(), r.bool()
-	m.Refusal = r.refusal()
+	m.Slot, m.Copy, m.Cursor = api.Slot(r.uint16()), r.uint64(), r.uint64()
+	m.Whole, m.Restored, m.Refusal = r.bool(), r.bool(), r.refusal()
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
+	"github.com/stead-io/stead/nodesvc/replication/peer"
 	"github.com/stead-io/stead/nodesvc/replication/slotlog"
+	"github.com/stead-io/stead/nodesvc/replication/transfer"
 )
 
 var (
@@ -52,8 +54,8 @@ func samples() []message {
 		Confirmed{ID: 9},
 		Offer{SlotEpoch: atEpoch, Copy: 1, Seq: 2, Digest: 3, History: history, Size: 4},
 		OfferReply{Slot: 5, Copy: 1, Cursor: 2, Refusal: "disk_full"},
-		Chunk{Slot: 5, Copy: 1, Cursor: 2, Last: true, Data: []byte("octets")},
-		ChunkAck{Slot: 5, Copy: 1, Cursor: 2, Done: true, Refusal: "why not"},
+		Chunk{Slot: 5, Copy: 1, Frame: []byte("octets")},
+		ChunkAck{Slot: 5, Copy: 1, Cursor: 2, Whole: true, Restored: true, Refusal: "why not"},
 		Seal{SlotEpoch: atEpoch, Last: 3},
 		Unsealed{atEpoch},
 		Opened{atEpoch},
@@ -98,7 +100,7 @@ func TestMessagesCutShortOrWithMoreBehindAreRefused(t *testing.T) {
 	for _, m := range samples() {
 		body, isChunk := m.append(nil), m.kind() == kindChunk
 		for length := range body {
-			if isChunk && length >= chunkHead {
+			if isChunk && length >= 2+8 {
 				continue // the data is what is left
 			}
 			if got, err := decoders[m.kind()](body[:length]); !errors.Is(err, errMalformed) {
@@ -135,7 +137,7 @@ func TestLongRefusalsAreClipped(t *testing.T) {
 }
 
 func TestChunksFitTheBulkLane(t *testing.T) {
-	if got := len(Chunk{Data: make([]byte, chunkDataMax)}.append(nil)); got != chunkHead+chunkDataMax {
+	if got := len(Chunk{Frame: make([]byte, transfer.FrameMax)}.append(nil)); got > peer.BulkMax {
 		t.Errorf("%d octets", got)
 	}
 	if got := len(Append{Entries: make([]slotlog.Entry, 1)}.append(nil)); got != appendHead+entryHead {

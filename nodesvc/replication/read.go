@@ -15,6 +15,7 @@ const confirmPause = 10 * time.Millisecond
 // other primary can have changed it; with local it does not ask. An error of read is returned as it is,
 // confirmed likewise; others are *api.Problem, and nothing was changed.
 func (e *Engine) Read(ctx context.Context, number api.Slot, read func() error, local bool) error {
+	defer e.latencies.since(time.Now())
 	s := e.slot(number)
 	stay, err := s.enter(ctx)
 	if err != nil {

@@ -131,7 +131,7 @@ func (s *slot) holding() (h Holding, any bool) {
 
 // Moves is what beats report.
 func (e *Engine) Moves() api.Moves {
-	moves := api.Moves{BytesDone: e.count.bytesOut.Load(), BytesLeft: e.copies.left()}
+	moves := api.Moves{BytesDone: e.count.bytesOut.Load()}
 	now := time.Now()
 	e.each(func(s *slot) { s.addMoves(&moves, now) })
 	return moves

@@ -15,8 +15,6 @@ import (
 
 const (
 	housekeepEvery = time.Second
-	logBytesMax    = 512 << 20 // of all slots together, about
-	logBytesMin    = 64 << 10  // of a slot, before it is trimmed
 	trimsPerSync   = 2 * time.Second
 )
 
@@ -49,7 +47,7 @@ func (t *trims) run(now time.Time) error {
 	slots := t.slots
 	t.slots = make(map[*slot]bool)
 	t.mu.Unlock()
-	share := int64(max(logBytesMin, logBytesMax/len(t.engine.slots)))
+	share := int64(t.engine.config.LogBytes / uint64(len(t.engine.slots)))
 	var large []*slot
 	for s := range slots {
 		if t.engine.config.Log.Size(s.number) > share {
@@ -145,6 +143,7 @@ func (e *Engine) housekeep(ctx context.Context) {
 				return
 			}
 			e.full.Store(!e.hasRoom(0))
+			e.copies.pace.Adapt(e.latencies.p99())
 			e.each(func(s *slot) { s.giveUpIncoming(now) })
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"sync"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -45,6 +46,7 @@ func (w *waiter) resolve(result any, err error) {
 //
 // The key stays locked until the outcome is known, whatever the context does.
 func (e *Engine) Update(ctx context.Context, number api.Slot, key []byte, propose func() ([]byte, error)) (any, error) {
+	defer e.latencies.since(time.Now())
 	s := e.slot(number)
 	unlock, err := s.keys.lock(ctx, string(key))
 	if err != nil {

@@ -21,17 +21,17 @@ type dialer struct {
 	links *Links
 	node  api.NodeID
 	ctx   context.Context
-	end   context.CancelFunc
+	end   context.CancelCauseFunc
 	wake  chan struct{} // has a token when the aim changed
 
 	mu      sync.Mutex
 	address string
 	up      bool
-	cut     context.CancelFunc // ends the attempt, or the link, to address; nil: there is none
+	cut     context.CancelCauseFunc // ends the attempt, or the link, to address; nil: there is none
 }
 
 func newDialer(links *Links, node api.NodeID) *dialer {
-	ctx, end := context.WithCancel(links.ctx)
+	ctx, end := context.WithCancelCause(links.ctx)
 	return &dialer{links: links, node: node, ctx: ctx, end: end, wake: make(chan struct{}, 1)}
 }
 
@@ -44,7 +44,7 @@ func (d *dialer) aim(address string, up bool) {
 		return
 	}
 	if address != d.address && d.cut != nil {
-		d.cut()
+		d.cut(errMoved)
 	}
 	d.address, d.up = address, up
 	select {
@@ -55,7 +55,7 @@ func (d *dialer) aim(address string, up bool) {
 
 // run dials, again and again, until end.
 func (d *dialer) run() {
-	defer d.end()
+	defer d.end(nil)
 	pause := redialMin
 	for d.ctx.Err() == nil {
 		ctx, address, up := d.begin()
@@ -90,7 +90,7 @@ func (d *dialer) begin() (context.Context, string, bool) {
 	case <-d.wake: // it was for this aim, or one before
 	default:
 	}
-	ctx, cut := context.WithCancel(d.ctx)
+	ctx, cut := context.WithCancelCause(d.ctx)
 	d.cut = cut
 	return ctx, d.address, true
 }
@@ -98,7 +98,7 @@ func (d *dialer) begin() (context.Context, string, bool) {
 func (d *dialer) finish() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cut()
+	d.cut(nil)
 	d.cut = nil
 }
 

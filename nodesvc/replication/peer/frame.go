@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -57,22 +58,20 @@ func limit(lane uint8) (sizeMax int, known bool) {
 	return 0, false
 }
 
-// head is what goes before the body.
-func (f frame) head() (head [headSize]byte) {
-	binary.BigEndian.PutUint32(head[:], uint32(len(f.body)))
-	head[4], head[5] = f.kind, f.lane
-	binary.BigEndian.PutUint32(head[6:], f.checksum())
-	return head
+// appendHead appends what goes before the body.
+func (f frame) appendHead(dst []byte) []byte {
+	dst = append(binary.BigEndian.AppendUint32(dst, uint32(len(f.body))), f.kind, f.lane)
+	named := crc32.Update(0, castagnoli, dst[len(dst)-2:])
+	return binary.BigEndian.AppendUint32(dst, crc32.Update(named, castagnoli, f.body))
 }
 
-func (f frame) checksum() uint32 {
-	named := crc32.Update(0, castagnoli, []byte{f.kind, f.lane})
-	return crc32.Update(named, castagnoli, f.body)
-}
-
-func writeFrame(w io.Writer, f frame) error {
-	head := f.head()
-	if _, err := w.Write(head[:]); err != nil {
+func writeFrame(w *bufio.Writer, f frame) error {
+	if w.Available() < headSize {
+		if err := w.Flush(); err != nil {
+			return err
+		}
+	}
+	if _, err := w.Write(f.appendHead(w.AvailableBuffer())); err != nil {
 		return err
 	}
 	_, err := w.Write(f.body)
@@ -81,21 +80,25 @@ func writeFrame(w io.Writer, f frame) error {
 
 // readFrame reads one frame, whose body is the caller's. The error is errBadFrame, io.EOF between frames, or the
 // reader's.
-func readFrame(r io.Reader, limit func(lane uint8) (int, bool)) (frame, error) {
-	var head [headSize]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
+func readFrame(r *bufio.Reader, limit func(lane uint8) (int, bool)) (frame, error) {
+	head, err := r.Peek(headSize)
+	if err != nil {
+		if len(head) > 0 {
+			err = noEOF(err)
+		}
 		return frame{}, err
 	}
 	f := frame{kind: head[4], lane: head[5]}
-	length := int64(binary.BigEndian.Uint32(head[:]))
+	length, sum := int64(binary.BigEndian.Uint32(head)), binary.BigEndian.Uint32(head[6:])
 	if sizeMax, known := limit(f.lane); !known || length > int64(sizeMax) {
 		return frame{}, fmt.Errorf("%w: %d octets in lane %d", errBadFrame, length, f.lane)
 	}
-	var err error
+	named := crc32.Update(0, castagnoli, head[4:6])
+	_, _ = r.Discard(headSize) // so many are there
 	if f.body, err = readBody(r, int(length)); err != nil {
 		return frame{}, err
 	}
-	if f.checksum() != binary.BigEndian.Uint32(head[6:]) {
+	if crc32.Update(named, castagnoli, f.body) != sum {
 		return frame{}, fmt.Errorf("%w: wrong checksum", errBadFrame)
 	}
 	return f, nil

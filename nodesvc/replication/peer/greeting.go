@@ -125,8 +125,7 @@ func sendGreeting(conn net.Conn, g greeting) error {
 // send writes a frame of this package's own in one piece.
 func send(conn net.Conn, kind uint8, body []byte) error {
 	f := frame{kind: kind, lane: laneOwn, body: body}
-	head := f.head()
-	_, err := conn.Write(append(head[:], body...))
+	_, err := conn.Write(append(f.appendHead(nil), body...))
 	return err
 }
 

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bufio"
 	"net"
 	"strings"
 	"testing"
@@ -60,7 +61,7 @@ func TestTheAnswerIsChecked(t *testing.T) {
 		t.Helper()
 		here, there := net.Pipe()
 		go func() {
-			_, _ = readFrame(there, greetingLimit)
+			_, _ = readFrame(bufio.NewReader(there), greetingLimit)
 			_, _ = there.Write(encode(answer))
 			_ = there.Close()
 		}()

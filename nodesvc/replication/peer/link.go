@@ -19,6 +19,7 @@ const (
 var (
 	errReplaced  = errors.New("a newer connection took its place")
 	errUnlisted  = errors.New("the node is not listed any more")
+	errMoved     = errors.New("the node has another address")
 	errClosed    = errors.New("this node ends its connections")
 	errOverflow  = errors.New("more is queued for it than may be")
 	errUnexpects = errors.New("it sent a greeting in the middle")
@@ -137,15 +138,19 @@ func (l *link) flush(w *bufio.Writer, urgent []frame, bulk *bulkFrame) (err erro
 			return err
 		}
 	}
-	l.counters.framesOut.Add(uint64(len(urgent)))
+	written := len(urgent)
 	if bulk != nil {
 		if err := writeFrame(w, bulk.frame); err != nil {
 			return err
 		}
-		l.counters.framesOut.Add(1)
+		written++
 	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	l.counters.framesOut.Add(uint64(written))
 	l.queue.written(urgent)
-	return w.Flush()
+	return nil
 }
 
 // noLink is what the sender of a frame is told that could not be written.

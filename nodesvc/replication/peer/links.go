@@ -64,7 +64,7 @@ func (c Config) withDefaults() Config {
 type Links struct {
 	config  Config
 	ctx     context.Context
-	end     context.CancelFunc
+	end     context.CancelCauseFunc
 	running sync.WaitGroup
 
 	mu        sync.RWMutex
@@ -85,7 +85,7 @@ type other struct {
 
 // Open starts with no connections: Follow and Accept bring them.
 func Open(config Config) *Links {
-	ctx, end := context.WithCancel(context.Background())
+	ctx, end := context.WithCancelCause(context.Background())
 	return &Links{config: config.withDefaults(), ctx: ctx, end: end, others: map[api.NodeID]*other{}}
 }
 
@@ -128,7 +128,7 @@ func (l *Links) follow(node api.SlotNode) {
 func (l *Links) unfollow(id api.NodeID, other *other) {
 	other.listed = false
 	if other.dialer != nil {
-		other.dialer.end()
+		other.dialer.end(errUnlisted)
 		other.dialer = nil
 	}
 	if other.newest != nil {
@@ -212,11 +212,11 @@ func (l *Links) present(node api.NodeID) *link {
 	return nil
 }
 
-// Close ends all connections and waits until the handler has heard so.
+// Close ends all connections and waits until the handler has heard so: the handler must not call it.
 func (l *Links) Close() error {
 	l.mu.Lock()
 	l.closed = true
-	l.end()
+	l.end(errClosed)
 	for _, other := range l.others {
 		if other.newest != nil {
 			other.newest.cut(errClosed)

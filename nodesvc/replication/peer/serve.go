@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,6 +87,7 @@ func (l *Links) admitsLocked(hello Hello) error {
 
 // serve carries the frames of a greeted link until it ends, once the node's previous one has ended.
 func (l *Links) serve(ctx context.Context, link *link) error {
+	tune(link.conn)
 	other, err := l.enter(ctx, link)
 	if err != nil {
 		return err
@@ -100,7 +102,7 @@ func (l *Links) serve(ctx context.Context, link *link) error {
 	link.run(l.config.Handler, l.config)
 	other.present.Store(nil)
 	l.config.Handler.Lost(link.other)
-	logger.Info("the link with another node ended", "cause", link.cause, "after", time.Since(link.since))
+	logger.Info("the link with another node ended", "cause", cmp.Or(context.Cause(ctx), link.cause), "after", time.Since(link.since))
 	return nil
 }
 
@@ -113,7 +115,7 @@ func (l *Links) enter(ctx context.Context, link *link) (*other, error) {
 	}
 	if ctx.Err() != nil {
 		l.mu.Unlock()
-		return nil, ctx.Err()
+		return nil, context.Cause(ctx)
 	}
 	other := l.other(link.other.Node)
 	before := other.newest

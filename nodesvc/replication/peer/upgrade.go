@@ -26,14 +26,12 @@ var ErrNotUpgraded = errors.New("the connection is not upgraded")
 // Upgrade takes the connection of a request at Path over, for Accept. If it cannot, it has answered the request.
 func Upgrade(w http.ResponseWriter, r *http.Request) (net.Conn, error) {
 	if r.Method != http.MethodGet || !upgrades(r.Header) || r.ContentLength != 0 {
-		w.Header().Set("Connection", "Upgrade")
-		w.Header().Set("Upgrade", Protocol)
-		http.Error(w, "a GET with Upgrade: "+Protocol+" is expected", http.StatusUpgradeRequired)
-		return nil, fmt.Errorf("%w: %s without upgrade", ErrNotUpgraded, r.Method)
+		api.NewProblem(api.CodeInvalid, "only a GET with Upgrade: %s is answered here", Protocol).WriteTo(w)
+		return nil, fmt.Errorf("%w: %s without upgrade", ErrNotUpgraded, api.Clip(r.Method))
 	}
 	conn, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		http.Error(w, "the connection cannot be upgraded", http.StatusHTTPVersionNotSupported)
+		api.NewProblem(api.CodeUpgrade, "this connection cannot be upgraded").WriteTo(w)
 		return nil, fmt.Errorf("%w: %w", ErrNotUpgraded, err)
 	}
 	if err := switchProtocols(conn); err != nil {

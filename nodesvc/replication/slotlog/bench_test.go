@@ -3,7 +3,8 @@ package slotlog
 import (
 	"fmt"
 	"math"
-	"runtime"
+	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"testing"
@@ -86,13 +87,11 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
-// A node holds 4,096 idle slots: what their logs take of memory after each was written and trimmed.
+// BenchmarkIdleSlots says what 4,096 slots take of memory and of a start once each was written and trimmed.
 func BenchmarkIdleSlots(b *testing.B) {
 	for b.Loop() {
-		store, err := OpenDisk(b.TempDir(), DiskOptions{})
-		if err != nil {
-			b.Fatal(err)
-		}
+		path := b.TempDir()
+		store := mustOpen(b, path)
 		for slot := range api.Slot(4096) {
 			store.Append(slot, entriesFrom(1, 100, 1), &Meta{Adopted: 1, Held: true}, nil)
 			store.Trim(slot, math.MaxUint64)
@@ -100,10 +99,36 @@ func BenchmarkIdleSlots(b *testing.B) {
 		if err := wait(func(done func(error)) { store.SetMeta(0, Meta{}, done) }); err != nil {
 			b.Fatal(err)
 		}
-		runtime.GC()
-		var memory runtime.MemStats
-		runtime.ReadMemStats(&memory)
-		b.ReportMetric(float64(memory.HeapAlloc)/(1<<20), "heap-MB")
+		mustClose(b, store)
+		start := time.Now()
+		store = mustOpen(b, path)
+		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms-start")
+		b.ReportMetric(residentMB(b), "MB-resident")
 		mustClose(b, store)
 	}
+}
+
+func mustOpen(b *testing.B, path string) Store {
+	store, err := OpenDisk(path, DiskOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := store.Load(); err != nil {
+		b.Fatal(err)
+	}
+	return store
+}
+
+// residentMB is what of the process is in memory, with all that can be given back given back.
+func residentMB(b *testing.B) float64 {
+	debug.FreeOSMemory()
+	content, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Skip("only Linux tells: ", err)
+	}
+	var size, resident int
+	if _, err := fmt.Sscan(string(content), &size, &resident); err != nil {
+		b.Fatal(err)
+	}
+	return float64(resident*os.Getpagesize()) / (1 << 20)
 }

@@ -78,9 +78,8 @@ type Store interface {
 
 	// SaveState keeps a state of the slot for the next start, for services that do not keep theirs: the state
 	// at seq, with the digest of the chain there. It replaces the one before, atomically, and returns when it
-	// is durable; if it fails, the one before stands (or this one,
-	// if only the last sync failed). A store in memory has no next start: it keeps none, and
-	// does not call write. Calls for one slot do not overlap.
+	// is durable. If it fails, the one before stands, or this one if only the last sync failed. A store in
+	// memory has no next start: it keeps none, and does not call write. Calls for one slot do not overlap.
 	SaveState(slot api.Slot, seq ownership.Seq, digest uint64, write func(io.Writer) error) error
 	// State opens the state saved last; io.EOF if there is none, ErrDamaged if it is not as it was written,
 	// be it after the first octets were read.
