@@ -140,10 +140,11 @@ func (e *experiment) disturb(whole context.Context) error {
 	for range e.counts.snapshot().Strikes {
 		nemesis.schedule.Next()
 	}
-	if err := nemesis.run(ctx, whole); err != nil {
-		return errors.Join(context.Cause(whole), err)
+	err := nemesis.run(ctx, whole)
+	if whole.Err() != nil {
+		return context.Cause(whole)
 	}
-	return nil
+	return err
 }
 
 // watchClock counts seconds, says how far the run is, and fails it at the first thing that is wrong.

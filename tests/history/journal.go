@@ -11,8 +11,9 @@ import (
 	"os"
 )
 
-// line is one of the journal: an operation that begins, or how one ended. A line is written before the
-// request it tells of is sent, so a journal that was cut short is that of a shorter run.
+// line is one of the journal: an operation that begins, or how one ended. The first is with the operating system
+// before the request is sent, so that a killed process leaves no write behind that it does not know of; the
+// second may be lost with the process, and the operation then counts as open.
 type line struct {
 	Begin *Operation `json:"begin,omitempty"`
 	End   *ending    `json:"end,omitempty"`
@@ -82,7 +83,10 @@ func (j *journal) append(next line) error {
 	if _, err := j.out.Write(append(text, '\n')); err != nil {
 		return fmt.Errorf("cannot write journal: %w", err)
 	}
-	return nil
+	if next.Begin == nil {
+		return nil
+	}
+	return j.flush()
 }
 
 func (j *journal) flush() error {

@@ -98,3 +98,18 @@ func TestJournal(t *testing.T) {
 		}
 	}
 }
+
+// TestKilled: what was begun is in the file before Begin returns.
+func TestKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal")
+	killed := open(t, path)
+	o := begin(t, killed, Put)
+	r := open(t, path)
+	defer r.Close()
+	if got := r.Of(o.Key); len(got) != 1 || got[0].Value != o.Value {
+		t.Errorf("%v is left of %v", got, o)
+	}
+	if next := begin(t, r, Put); next.Value == o.Value {
+		t.Errorf("%s was written twice", o.Value)
+	}
+}
