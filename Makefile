@@ -5,8 +5,10 @@ SHELL := /bin/bash
 FUZZTIME ?= 60s
 BENCHTIME ?= 200ms
 BENCHCOUNT ?= 3
+CHAOS_TIME ?= 60s
+CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes model clean
+.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes model chaos clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,8 +22,8 @@ build: ## build bin/stead
 check: ## format, vet, staticcheck, architecture rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
-	@go vet ./... && go vet -tags e2e,bench ./tests/...
-	@go tool staticcheck ./... && go tool staticcheck -tags e2e,bench ./tests/...
+	@go vet ./... && go vet -tags e2e,bench,chaos ./tests/...
+	@go tool staticcheck ./... && go tool staticcheck -tags e2e,bench,chaos ./tests/...
 	@go test -count=1 ./tests
 
 test: ## the tests, with the race detector
@@ -32,6 +34,17 @@ e2e: ## the tests that run real binaries: kill -9, restarts, real input
 
 model: ## the ownership protocol, within large bounds: about a hundred million states, 8 GB, half an hour
 	@GOMEMLIMIT=7GiB go test -count=1 -v -timeout 3h -run '^TestModelWithinLargeBounds$$' ./api/ownership -large
+
+# The run is detached: interrupting make leaves it running, and CHAOS_FOLDER=... of a run that was broken off goes
+# on with it. docs/testing.md names the other variables.
+chaos: export CHAOS_TIME := $(CHAOS_TIME)
+chaos: export CHAOS_FOLDER := $(CHAOS_FOLDER)
+chaos: export CHAOS_BINARY ?= bin/stead
+chaos: build ## a cluster under load, faults and moves, every operation checked: CHAOS_TIME (60s), root on Linux
+	@go test -c -tags chaos -o bin/chaos.test ./tests/chaos && mkdir -p $(CHAOS_FOLDER)
+	@echo "log: $(CHAOS_FOLDER)/log"; touch $(CHAOS_FOLDER)/log; \
+	setsid bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 0 >>$(CHAOS_FOLDER)/log 2>&1 </dev/null & \
+	tail -n 0 -f --pid=$$! $(CHAOS_FOLDER)/log; wait $$!
 
 fuzz: ## every fuzz target, FUZZTIME each (60s)
 	@set -e; for package in $$(go list ./...); do \

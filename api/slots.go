@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,6 +37,50 @@ func (c SlotConfig) PrimaryReplica() Replica {
 		}
 	}
 	return Replica{}
+}
+
+// SlotStanding is how a slot is, in one word.
+type SlotStanding string
+
+const (
+	SlotSettled    SlotStanding = "settled"    // held as wanted
+	SlotMoving     SlotStanding = "moving"     // served, but not yet, or not any more, by all who should hold it
+	SlotStranded   SlotStanding = "stranded"   // its primary is down, and nobody else in sync is up
+	SlotRecovering SlotStanding = "recovering" // the state was restored; nobody serves it until stores report
+	SlotUnassigned SlotStanding = "unassigned" // nobody holds it
+)
+
+// SlotStandings lists them all.
+var SlotStandings = []SlotStanding{SlotSettled, SlotMoving, SlotStranded, SlotRecovering, SlotUnassigned}
+
+// Standing is how the slot is, given which nodes are down.
+func (c SlotConfig) Standing(down func(NodeID) bool) SlotStanding {
+	switch {
+	case c.Recovering:
+		return SlotRecovering
+	case c.Primary == "":
+		return SlotUnassigned
+	case down(c.Primary):
+		return SlotStranded
+	case len(c.Want) == 0 || c.asWanted():
+		return SlotSettled
+	default:
+		return SlotMoving
+	}
+}
+
+func (c SlotConfig) asWanted() bool {
+	for _, replica := range c.ISR {
+		if !slices.Contains(c.Want, replica.Node) {
+			return false
+		}
+	}
+	return c.Primary == c.Want[0] && len(c.ISR) == len(c.Want)
+}
+
+// Holds reports whether a node has all of the slot's state.
+func (c SlotConfig) Holds(node NodeID) bool {
+	return c.Primary == node || slices.ContainsFunc(c.ISR, func(r Replica) bool { return r.Node == node })
 }
 
 // SlotNode is a node as those that hold slots see it.

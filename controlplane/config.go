@@ -24,6 +24,8 @@ const (
 	PlanDelayDefault   = 3 * time.Second
 	EvictShareDefault  = 0.25
 	EvictWindowDefault = time.Minute
+	// ReplaceAfterDefault lets a machine start again, and be repaired by hand, before its state is copied.
+	ReplaceAfterDefault = 10 * time.Minute
 
 	SnapshotEveryDefault     = time.Hour
 	SnapshotKeepDefault      = 24
@@ -71,6 +73,9 @@ type Config struct {
 	// EvictShare of the nodes, at least one, may lose their slots for being down within EvictWindow.
 	EvictShare  float64
 	EvictWindow time.Duration
+	// ReplaceAfter is how long a node must be down for others to take over its part of the ring, where nodes
+	// hand slots over. Shorter: copies are back sooner; longer: a node that was away for a while copies less.
+	ReplaceAfter time.Duration
 	// DNS says whether and how this member answers DNS for the proxies.
 	DNS dns.Settings
 	// SnapshotDir is a folder of this member's own that snapshots are saved to; empty: none are.
@@ -103,7 +108,7 @@ func NewConfig() Config {
 			SlotBits: api.SlotBitsDefault, Replicas: 1, Hash: api.HashSipHash24,
 		},
 		PlanDelay:  PlanDelayDefault,
-		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault,
+		EvictShare: EvictShareDefault, EvictWindow: EvictWindowDefault, ReplaceAfter: ReplaceAfterDefault,
 		SnapshotEvery: SnapshotEveryDefault, SnapshotKeep: SnapshotKeepDefault,
 		DNS:              dns.NewSettings(),
 		SnapshotInterval: SnapshotIntervalDefault, SnapshotThreshold: SnapshotThresholdDefault,
@@ -164,6 +169,9 @@ func (c Config) validateCompany() error {
 func (c Config) validatePlanning() error {
 	if !(c.EvictShare >= 0 && c.EvictShare <= 1) || c.EvictWindow <= 0 || c.PlanDelay < 0 {
 		return errors.New("the evict share is between 0 and 1, its window positive, the plan delay not negative")
+	}
+	if c.ReplaceAfter < api.TTLDefault {
+		return fmt.Errorf("a node is replaced after %v at the least", api.TTLDefault)
 	}
 	return nil
 }

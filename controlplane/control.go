@@ -37,7 +37,11 @@ func (m *Member) replicate(origin fsm.Origin, command fsm.Command) (fsm.Result, 
 	if replica == nil {
 		return fsm.Result{}, noLeader()
 	}
-	if level := m.State().Level; fsm.LevelOf(origin, command) > level {
+	level := m.State().Level
+	if founding, first := command.(fsm.Bootstrap); first {
+		level = max(level, founding.Level) // that it puts in force
+	}
+	if fsm.LevelOf(origin, command) > level {
 		return fsm.Result{}, beyondLevel(level, origin, command)
 	}
 	entry, err := fsm.Encode(fsm.At(time.Now(), origin), command)

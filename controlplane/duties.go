@@ -170,6 +170,7 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 	if transitions := m.duties.judge(m.State(), now); len(transitions) > 0 {
 		m.proposeDuty(ctx, fsm.Status{Transitions: transitions})
 	}
+	m.giveOut(ctx, now)
 	state := m.State()
 	agenda := planner.Due(state, m.policy(), m.duties.firstSeen(state, now), now)
 	if state.MayReport() && m.duties.ledFor(now) < reportGrace {
@@ -186,7 +187,21 @@ func (m *Member) doDuties(ctx context.Context, now time.Time) {
 	if len(agenda.Settle) > 0 {
 		want, moved := planner.Plan(state, agenda.Settle)
 		m.logger.Info("ring planned", "changes", span(agenda.Settle), "moved", moved)
-		m.proposeDuty(ctx, fsm.Want{Base: state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
+		m.proposeDuty(ctx, fsm.Want{Base: state.PlanBase(), Want: fsm.PackWant(want), Changes: agenda.Settle})
+	}
+}
+
+// outsPerLook bounds how many nodes are given up in one look at the duties: each is an entry of the log.
+const outsPerLook = 16
+
+// giveOut has others take over the places of nodes that are down for long. A new leader first gives them the
+// time to say that they are not.
+func (m *Member) giveOut(ctx context.Context, now time.Time) {
+	if m.duties.ledFor(now) < evictAfterElection {
+		return
+	}
+	for _, out := range planner.Outs(m.State(), m.config.ReplaceAfter, now, outsPerLook) {
+		m.proposeDuty(ctx, out)
 	}
 }
 
@@ -201,7 +216,7 @@ func span(ids []api.ChangeID) string {
 
 func anyExpired(state *fsm.State, ids []api.ChangeID) bool {
 	for _, id := range ids {
-		if change, problem := state.Change(id); problem == nil && change.Kind == "expire" {
+		if change, problem := state.Change(id); problem == nil && planner.GivesUp(change) {
 			return true
 		}
 	}

@@ -355,7 +355,7 @@ func TestWhatMayBeRestoredWhere(t *testing.T) {
 	f(state(own, 2, 1), state(own, 1, 1), false, "")
 	f(state(own, 1, 1), state(own, 1, 1), true, api.CodeUnsupported)
 	future := state(own, 2, 1)
-	future.Level = 3
+	future.Level = fsm.LevelSupported + 1
 	f(state(own, 2, 1), future, true, api.CodeUnsupported)
 	f(state(own, 2, 1), state(other, 2, 1), false, api.CodeWrongCluster)
 	f(state(own, 2, 1), state(other, 2, 1), true, "")

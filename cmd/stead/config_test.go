@@ -144,3 +144,27 @@ func TestServersShareFlags(t *testing.T) {
 	f(nodeCommand(), append(shared, "control", "store")...)
 	f(sidecarCommand(), append(shared, "control", "upstream", "health")...)
 }
+
+func TestStateFlags(t *testing.T) {
+	f := func(line, want string) {
+		t.Helper()
+		flags := controlFlags{config: controlplane.NewConfig()}
+		c, err := flags.complete(parse(t, "--data-dir d --slots 4096 "+line, flags.add))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(c.Settings.State, " ", c.Settings.Replicas, " ", c.Settings.MinInSync, " ", c.Settings.OnLastCopy)
+		if got != want {
+			t.Errorf("%q gives %q, want %q", line, got, want)
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	f("", "managed 2 0 ")
+	f("--replicas 3 --min-in-sync 2 --on-last-copy recreate", "managed 3 2 recreate")
+	f("--min-in-sync 1 --on-last-copy wait", "managed 2 0 ")
+	f("--state none", "none 1 0 ")
+	f("--state hooks", "hooks 1 0 ")
+	f("--state none --replicas 1", "none 1 0 ")
+}

@@ -71,7 +71,7 @@ func rootCommand() (root *cobra.Command, started *bool) {
 		root.AddCommand(command)
 	}
 	for _, command := range []*cobra.Command{
-		nodesCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
+		nodesCommand(), slotsCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
 		doctorCommand(), snapshotCommand(), backupCommand(), restoreCommand(), simulateCommand(),
 	} {
 		command.GroupID = groupLook

@@ -36,6 +36,7 @@ var Exceptions = map[string]Rule{
 	"POST /v1/nodes":             {Roles: operators, Self: transport.RoleNode},
 	"POST /v1/nodes/{id}/beat":   {Roles: operators, Self: transport.RoleNode},
 	"POST /v1/nodes/{id}/report": {Roles: operators, Self: transport.RoleNode},
+	"POST /v1/nodes/{id}/slots":  {Roles: operators, Self: transport.RoleNode},
 	"GET /v1/snapshot":           {Roles: operators}, // it holds the hash key
 	"POST /v1/nodes/{id}/drain":  {Roles: operators, Self: transport.RoleNode},
 	"DELETE /v1/nodes/{id}":      {Roles: operators, Self: transport.RoleNode},

@@ -49,6 +49,7 @@ func Apply(before *State, index uint64, entry []byte) (*State, Result, error) {
 		return d.finish(), Result{Problem: problem, Version: before.Version()}, nil
 	}
 	d.number()
+	d.advance()
 	d.result.Version = d.state.Version()
 	d.remember()
 	return d.finish(), d.result, nil
@@ -113,6 +114,8 @@ func (d *draft) run(command Command) *api.Problem {
 		return d.enlistMember(command)
 	case Restore:
 		return d.restore(command)
+	case Cas, Cancel, Evict, Force, Out:
+		return d.runManaged(command)
 	default:
 		return api.NewProblem(api.CodeInternal, "command %T has no handler", command)
 	}
@@ -131,6 +134,9 @@ type draft struct {
 	leaving     []ring.NodeIndex // nodes that the end of this command removes
 	ownNodes    bool
 	ownChunks   [chunkCount]bool
+	ownWant     [chunkCount]bool
+	ownNames    bool
+	tallies     map[api.ChangeID]tally // what moved, of each change
 	ownChanges  bool
 	oldNodes    map[ring.NodeIndex]ring.Node
 	oldSlots    map[ring.Slot][]ring.NodeIndex
@@ -176,6 +182,10 @@ func (d *draft) setNode(index ring.NodeIndex, node *Node) {
 		d.oldNodes[index] = d.ringNodeAt(index)
 	}
 	d.state.awaited += countIf(node.awaited()) - countIf(d.state.nodes[index].awaited())
+	if node.slotNode() != d.state.nodes[index].slotNode() {
+		d.state.slotsIndex = d.state.Index
+	}
+	d.state.planIndex = d.state.Index
 	d.state.nodes[index] = node
 }
 
@@ -188,6 +198,16 @@ func (d *draft) ringNodeAt(index ring.NodeIndex) ring.Node {
 
 // setSlot gives a slot a configuration.
 func (d *draft) setSlot(slot ring.Slot, config Slot) {
+	if d.state.Managed() {
+		row := d.state.want.row(slot)
+		was := d.state.slots.at(slot)
+		d.tally(config.WantedBy, tally{done: countIf(config.settled(row)) - countIf(was.settled(row))})
+		config.Updated, d.state.slotsIndex = d.state.Index, d.state.Index
+	}
+	d.putSlot(slot, config)
+}
+
+func (d *draft) putSlot(slot ring.Slot, config Slot) {
 	size := len(d.state.slots.chunks[0])
 	chunk := int(slot) / size
 	if !d.ownChunks[chunk] {
@@ -254,8 +274,16 @@ func (d *draft) ownChangeList() {
 	}
 }
 
-// editChange replaces a recorded change by an edited copy.
+// editChange replaces a recorded change by an edited copy, which is news.
 func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
+	d.amendChange(id, func(change *Change) {
+		change.Updated = d.state.updateIndex()
+		edit(change)
+	})
+}
+
+// amendChange replaces a recorded change by an edited copy.
+func (d *draft) amendChange(id api.ChangeID, edit func(*Change)) {
 	for _, made := range d.made {
 		if made.ID == id {
 			edit(made)
@@ -268,7 +296,6 @@ func (d *draft) editChange(id api.ChangeID, edit func(*Change)) {
 	d.ownChangeList()
 	place := id - d.state.OldestChange()
 	edited := *d.state.changes[place]
-	edited.Updated = d.state.updateIndex()
 	edit(&edited)
 	d.state.changes[place] = &edited
 }
@@ -312,7 +339,7 @@ func (d *draft) undo() ring.Delta {
 	return undo
 }
 
-func sortedKeys[K ring.Slot | ring.NodeIndex, V any](m map[K]V) []K {
+func sortedKeys[K ring.Slot | ring.NodeIndex | api.ChangeID, V any](m map[K]V) []K {
 	keys := make([]K, 0, len(m))
 	for key := range m {
 		keys = append(keys, key)

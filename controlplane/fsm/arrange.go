@@ -11,7 +11,7 @@ import (
 // Arrange carries out a plan: edits of nodes and the ring that is to come of them, as one change and one
 // version. It is refused if anything moved since it was planned.
 type Arrange struct {
-	Base  uint64       `json:"base"` // ring version it was planned from
+	Base  uint64       `json:"base"` // State.PlanBase it was planned from
 	Seen  api.ChangeID `json:"seen"` // newest change it was planned in sight of
 	Edits Edits        `json:"edits"`
 	// Rebalance and Rollback say what the plan was for besides its edits; Rollback names the change
@@ -88,6 +88,10 @@ func (d *draft) arrange(command Arrange) *api.Problem {
 	}
 	change := d.addChange(kind, "", api.ChangePending)
 	change.Words = command.words()
+	if d.state.Managed() {
+		d.arrangeManaged(rows, append(slices.Clone(command.Settle), change.ID))
+		return nil
+	}
 	flipped := d.flip(rows)
 	d.unlist()
 	d.state.want = d.state.want.replace(rows, d.state.nodeNames())
@@ -97,9 +101,9 @@ func (d *draft) arrange(command Arrange) *api.Problem {
 
 // checkSight refuses a plan whose ground has moved.
 func (d *draft) checkSight(command Arrange) *api.Problem {
-	if command.Base != d.before.Number || command.Seen != d.before.lastID {
-		return api.NewProblem(api.CodeConflict, "planned from version %d in sight of change %d, the ring stands at %d and %d",
-			command.Base, command.Seen, d.before.Number, d.before.lastID)
+	if command.Base != d.before.PlanBase() || command.Seen != d.before.lastID {
+		return api.NewProblem(api.CodeConflict, "planned from %d in sight of change %d, the ring stands at %d and %d",
+			command.Base, command.Seen, d.before.PlanBase(), d.before.lastID)
 	}
 	for i, id := range command.Settle {
 		if !slices.Contains(d.before.pending, id) || slices.Contains(command.Settle[:i], id) {
@@ -118,6 +122,7 @@ func (s *State) Preview(command Command) (*State, Result) {
 		return s, Result{Problem: problem, Version: s.Version()}
 	}
 	d.number()
+	d.advance()
 	d.result.Version = d.state.Version()
 	return d.finish(), d.result
 }

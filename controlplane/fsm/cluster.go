@@ -17,13 +17,17 @@ func (d *draft) bootstrap(command Bootstrap) *api.Problem {
 	if problem := command.Settings.Validate(); problem != nil {
 		return problem
 	}
+	if needsManaged(command) && command.Level < ManagedLevel {
+		return api.NewProblem(api.CodeUnsupported, "state %s with %d replicas needs level %d, the founders share %d",
+			command.Settings.State, command.Settings.Replicas, ManagedLevel, command.Level).InField("state")
+	}
 	d.state.Cluster = command.Cluster
 	d.state.Settings = command.Settings
 	d.state.Level = max(d.state.Level, command.Level)
 	slots := 1 << command.Settings.SlotBits
 	d.state.slots = newSlotTable(slots)
 	d.state.want = newWantTable(slots, command.Settings.Replicas)
-	d.oldSettings = &api.Settings{}
+	d.oldSettings, d.state.slotsIndex = &api.Settings{}, d.state.Index
 	d.addChange("bootstrap", "", api.ChangeDone)
 	return nil
 }
@@ -35,6 +39,12 @@ func (d *draft) settings(command Settings) *api.Problem {
 	}
 	if command.NoKey != "" {
 		next.NoKey = command.NoKey
+	}
+	if command.MinInSync != nil {
+		next.MinInSync = *command.MinInSync
+	}
+	if command.OnLastCopy != nil {
+		next.OnLastCopy = *command.OnLastCopy
 	}
 	if problem := next.Validate(); problem != nil {
 		return problem
@@ -54,7 +64,7 @@ func (d *draft) settings(command Settings) *api.Problem {
 	}
 	old := d.state.Settings
 	d.oldSettings = &old
-	d.state.Settings = next
+	d.state.Settings, d.state.slotsIndex = next, d.state.Index
 	change := d.addChange("settings", "", api.ChangeDone)
 	change.Lossy = rulesDiffer && d.state.slotsAreHeld()
 	return nil

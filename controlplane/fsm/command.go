@@ -34,11 +34,17 @@ const (
 	TypeDelivered   CommandType = 17
 	TypeEnlist      CommandType = 18
 	TypeRestore     CommandType = 19
+
+	TypeCas    CommandType = 20 // level 3 from here on
+	TypeCancel CommandType = 21
+	TypeEvict  CommandType = 22
+	TypeForce  CommandType = 23
+	TypeOut    CommandType = 24
 )
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
 // the one in force is never proposed; one of a type unknown here stops the process.
-const LevelSupported = 2
+const LevelSupported = 3
 
 // ErrUnknownCommand means that the log was written by a newer program: applying on would diverge.
 var ErrUnknownCommand = errors.New("the log holds a command this version does not know; run a newer one")
@@ -70,10 +76,34 @@ func At(now time.Time, origin Origin) Header { return Header{Time: now.UnixMilli
 
 // LevelOf is the level that a cluster must have reached before the command may be proposed.
 func LevelOf(origin Origin, command Command) int {
-	if command.commandType() > TypeLevel || origin.Key != "" || origin.Base != 0 {
+	switch {
+	case command.commandType() > TypeRestore || needsManaged(command):
+		return ManagedLevel
+	case command.commandType() > TypeLevel || origin.Key != "" || origin.Base != 0:
 		return 2
+	default:
+		return 1
 	}
-	return 1
+}
+
+// ManagedLevel is the level from which on nodes hand their slots over, and replicate them.
+const ManagedLevel = 3
+
+// needsManaged reports whether an older command says what only members of ManagedLevel understand.
+func needsManaged(command Command) bool {
+	switch command := command.(type) {
+	case Bootstrap:
+		is := command.Settings
+		return is.State != api.StateNone || is.Replicas > 1 || is.MinInSync != 0 || is.OnLastCopy != ""
+	case Settings:
+		return command.MinInSync != nil || command.OnLastCopy != nil
+	case Register:
+		return command.Registration.State != "" && command.Registration.State != api.StateNone
+	case Report:
+		return len(command.Configs) > 0
+	default:
+		return false
+	}
 }
 
 // Command is one of the types below.
@@ -139,12 +169,15 @@ type Settings struct {
 	Keys  []string  `json:"keys,omitempty"`
 	NoKey api.NoKey `json:"no_key,omitempty"`
 	Force bool      `json:"force,omitempty"`
+
+	MinInSync  *int            `json:"min_in_sync,omitempty"`
+	OnLastCopy *api.OnLastCopy `json:"on_last_copy,omitempty"`
 }
 
 // Want is the planner's result: the wanted replicas of every slot. With state none the slots flip to
-// it in the same command.
+// it in the same command; else their primaries see to it.
 type Want struct {
-	Base    uint64         `json:"base"`    // version it was planned from; refused if the ring has moved
+	Base    uint64         `json:"base"`    // State.PlanBase it was planned from; refused if that has moved
 	Want    []byte         `json:"want"`    // R big-endian uint16 node indexes per slot
 	Changes []api.ChangeID `json:"changes"` // the pending changes it settles
 }
@@ -250,6 +283,16 @@ func decodeCommand(kind CommandType, body []byte) (Command, error) {
 		return decodeAs[Enlist](body)
 	case TypeRestore:
 		return decodeAs[Restore](body)
+	case TypeCas:
+		return decodeAs[Cas](body)
+	case TypeCancel:
+		return decodeAs[Cancel](body)
+	case TypeEvict:
+		return decodeAs[Evict](body)
+	case TypeForce:
+		return decodeAs[Force](body)
+	case TypeOut:
+		return decodeAs[Out](body)
 	default:
 		return nil, ErrUnknownCommand
 	}

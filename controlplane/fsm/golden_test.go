@@ -58,6 +58,13 @@ func goldenCommands() map[CommandType]Command {
 		TypeForget:      Forget{ID: "c1-0011223344556677"},
 		TypeEnlist:      Enlist{Name: "c4", Replaces: "c1-0011223344556677", On: true},
 		TypeRestore:     Restore{Snapshot: []byte("gzip"), Force: true},
+		TypeCas: Cas{Node: "n2", Session: "1-7", Generation: 1, Proposals: []api.SlotProposal{
+			{Slot: 9, Base: 4, Kind: "shrink", Primary: "n2", ISR: []api.Replica{{Node: "n2", Store: testCluster}}, Silent: true},
+		}},
+		TypeCancel: Cancel{Change: 12},
+		TypeEvict:  Evict{Node: "n1"},
+		TypeForce:  Force{Slot: 17, Node: "n2"},
+		TypeOut:    Out{Node: "n1", Session: "1-3"},
 	}
 }
 
@@ -111,10 +118,18 @@ func FuzzApply(f *testing.F) {
 		}
 		f.Add(entry)
 	}
+	for _, command := range managedCommands(f) {
+		entry, err := Encode(Header{}, command)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(entry)
+	}
+	m := trio(f, 2)
+	restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
+	reborn := m.state.Reborn(m.state, Rebirth{Kind: "restore", Level: LevelSupported})
 	f.Fuzz(func(t *testing.T, entry []byte) {
-		h := pair(t)
-		restored := h.state.Reborn(h.state, Rebirth{Kind: "restore", Level: LevelSupported})
-		for _, state := range []*State{h.state, restored} {
+		for _, state := range []*State{h.state, restored, m.state, reborn} {
 			next, _, err := Apply(state, state.Index+1, entry)
 			if err != nil {
 				return

@@ -30,9 +30,11 @@ type Change struct {
 	Lossy       bool
 	LeavesState int
 	Detail      string
-	Words       string    `json:",omitempty"` // what it was, where kind and node do not say it
-	Updated     uint64    `json:",omitempty"` // log index of the last thing that happened to it
-	want        wantTable // set once it is planned
+	Words       string `json:",omitempty"` // what it was, where kind and node do not say it
+	Updated     uint64 `json:",omitempty"` // log index of the last thing that happened to it
+	// With is the later change that it was planned together with: it is done when that is.
+	With api.ChangeID `json:",omitempty"`
+	want wantTable    // set once it is planned
 }
 
 // cause says in words what the change was.

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
@@ -11,9 +12,11 @@ import (
 // command.
 //
 //  1. Nodes: the id index is sorted and lists exactly the nodes there are, each at its own index.
-//  2. Slots: a primary is listed and a member of the in-sync set; an unassigned slot has none.
-//  3. Wants: listed or since removed, distinct, without gaps.
-//  4. Changes: numbered without gaps up to the newest; pending ones are marked so.
+//  2. Slots: a primary is listed and a member of the in-sync set; an unassigned slot has none. In-sync sets
+//     are of listed nodes, each once; the primary comes first.
+//  3. Wants: listed or since removed, distinct, without gaps. Where nodes hand slots over: all listed.
+//  4. Changes: numbered without gaps up to the newest; pending ones are marked so; a running one has as many
+//     slots left as there are whose want it set last and that are not as it wanted.
 //  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
 //  6. Members: no id and no name twice, and no name asked for twice.
 //  7. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
@@ -23,7 +26,7 @@ func (s *State) Check() error {
 		return nil // nothing can be wrong before there is anything
 	}
 	for _, check := range []func() error{
-		s.checkNodes, s.checkSlots, s.checkWants, s.checkChanges, s.checkVersions, s.checkMembers, s.checkRecovery,
+		s.checkNodes, s.checkSlots, s.checkReplicas, s.checkWants, s.checkChanges, s.checkProgress, s.checkVersions, s.checkMembers, s.checkRecovery,
 	} {
 		if err := check(); err != nil {
 			return err
@@ -75,6 +78,25 @@ func (s *State) checkSlots() error {
 	return nil
 }
 
+func (s *State) checkReplicas() error {
+	for i := range s.slots.count() {
+		slot := s.slots.at(ring.Slot(i))
+		if len(slot.ISR) > isrMax || len(slot.ISR) > 0 && slot.ISR[0].Node != slot.Primary {
+			return fmt.Errorf("slot %d of primary %d has the in-sync set %v", i, slot.Primary, slot.ISR)
+		}
+		for j, replica := range slot.ISR {
+			twice := slices.ContainsFunc(slot.ISR[:j], func(r Replica) bool { return r.Node == replica.Node })
+			if twice || s.NodeAt(replica.Node) == nil {
+				return fmt.Errorf("slot %d has %d twice in sync, or not listed", i, replica.Node)
+			}
+		}
+		if slot.Updated > s.slotsIndex || s.slotsIndex > s.Index || s.planIndex > s.Index {
+			return fmt.Errorf("slot %d changed at %d, the last one at %d", i, slot.Updated, s.slotsIndex)
+		}
+	}
+	return nil
+}
+
 func (s *State) checkWants() error {
 	for i := range s.slots.count() {
 		seen := map[ring.NodeIndex]bool{}
@@ -84,7 +106,11 @@ func (s *State) checkWants() error {
 				gap = true
 				continue
 			}
-			if gap || seen[index] || int(index) >= len(s.want.names) || s.want.names[index] == "" {
+			known := int(index) < len(s.want.names) && s.want.names[index] != ""
+			if known && s.Managed() {
+				known = s.NodeAt(index) != nil && s.nodes[index].Registration.ID == s.want.names[index]
+			}
+			if gap || seen[index] || !known {
 				return fmt.Errorf("slot %d wants %v", i, s.want.row(ring.Slot(i)))
 			}
 			seen[index] = true

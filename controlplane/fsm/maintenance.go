@@ -46,10 +46,10 @@ func (n *Node) Maintained(now time.Time) bool {
 	return !n.Draining && n.Maintenance > now.UnixMilli()
 }
 
-// supersedeAwaited closes the expiries of a node whose maintenance they waited for: it came back, or a
-// person decided.
+// supersedeAwaited closes the expiries of a node whose maintenance they waited for, or where nodes hand their
+// slots over, that wait for a plan: it came back, or a person decided.
 func (d *draft) supersedeAwaited(node *Node) {
-	if node.Maintenance == 0 {
+	if node.Maintenance == 0 && !d.state.Managed() {
 		return
 	}
 	var over []api.ChangeID
@@ -65,4 +65,4 @@ func (d *draft) supersedeAwaited(node *Node) {
 }
 
 // Expires reports whether the change gives a node up for gone.
-func (c *Change) Expires() bool { return c.Kind == "expire" || c.Kind == "leave" }
+func (c *Change) Expires() bool { return c.Kind == "expire" || c.Kind == "leave" || c.Kind == "out" }

@@ -10,6 +10,7 @@ import (
 
 // status takes over what liveness found.
 func (d *draft) status(command Status) *api.Problem {
+	var changed transitions
 	for _, transition := range command.Transitions {
 		known := d.state.Node(transition.Node)
 		if known == nil || known.Session != transition.Session || known.Status == transition.Status {
@@ -18,15 +19,25 @@ func (d *draft) status(command Status) *api.Problem {
 		node := *known
 		node.Status, node.Since = transition.Status, d.header.Time
 		node.Held = node.Held && transition.Status == api.NodeDown
+		node.Out = node.Out && transition.Status == api.NodeDown
+		node.Left = transition.Left && transition.Status == api.NodeDown
 		d.setNode(node.Index, &node)
+		changed.note(known, &node)
 		switch {
+		case transition.Status == api.NodeDown && d.state.Managed():
+			changed.gone = append(changed.gone, d.goneManaged(&node, transition))
 		case transition.Status == api.NodeDown:
 			d.gone(&node, transition)
+		case known.Status == api.NodeDown && transition.Status == api.NodeUp && d.state.Managed():
+			d.returnedManaged(known)
 		case known.Status == api.NodeDown && transition.Status == api.NodeUp:
 			d.returned(&node)
 		default:
 			d.cause = string(transition.Status) + " " + string(transition.Node)
 		}
+	}
+	if changed.matter && d.state.Managed() {
+		d.succeedGone(changed.gone)
 	}
 	return nil
 }
@@ -74,7 +85,7 @@ func (d *draft) drain(command Drain) *api.Problem {
 // setDraining marks a node that is to hold no slots any more, or that it may again.
 func (d *draft) setDraining(known *Node, on bool) *api.Problem {
 	id := known.Registration.ID
-	if on && d.state.SlotsHeld()[known.Index] > 0 && !d.state.someoneElseTakes(known) {
+	if on && d.state.holdsAny(known) && !d.state.someoneElseTakes(known) {
 		return api.NewProblem(api.CodeLastNode, "no other node could take the slots of %s", id).
 			WithNext("register another node first")
 	}
@@ -84,6 +95,14 @@ func (d *draft) setDraining(known *Node, on bool) *api.Problem {
 	node.Draining = on
 	d.setNode(node.Index, &node)
 	return nil
+}
+
+// holdsAny reports whether the node is primary of a slot, or has the state of one.
+func (s *State) holdsAny(node *Node) bool {
+	if s.Managed() {
+		return s.SlotsInSync()[node.Index] > 0
+	}
+	return s.SlotsHeld()[node.Index] > 0
 }
 
 // someoneElseTakes reports whether another node could hold slots now.
@@ -161,6 +180,10 @@ func (d *draft) remove(command Remove) *api.Problem {
 	if problem := d.checkRemove(known, command.Force); problem != nil {
 		return problem
 	}
+	if d.state.Managed() {
+		d.removeManaged(known)
+		return nil
+	}
 	held := d.state.SlotsHeld()[known.Index]
 	d.supersedeHeld(command.Node)
 	d.supersedeAwaited(known)
@@ -182,6 +205,9 @@ func (d *draft) remove(command Remove) *api.Problem {
 // checkRemove refuses to remove a node whose slots nobody else has, or could take.
 func (d *draft) checkRemove(known *Node, force bool) *api.Problem {
 	id, held := known.Registration.ID, d.state.SlotsHeld()[known.Index]
+	if d.state.Managed() {
+		return d.checkRemoveManaged(known, force)
+	}
 	if held > 0 && !known.Resets() && !force {
 		return api.NewProblem(api.CodeLastCopy, "node %s holds the only copy of %d slots", id, held).
 			WithNext("drain it first, or remove it with --force (force=lossy) and give that state up")

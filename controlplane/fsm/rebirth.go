@@ -50,6 +50,7 @@ func (d *draft) rebirth(from *State, how Rebirth) {
 	next.Number = max(s.Number, from.Number) + 1
 	next.versions, next.history = tail[*versionRecord]{}, 0
 	next.want = from.want
+	next.slotsIndex, next.planIndex = next.Index, next.Index
 	next.adoptNodes(from)
 	next.adoptSlots(from)
 	d.adoptHistory(from)
@@ -67,7 +68,7 @@ func (s *State) adoptNodes(from *State) {
 			continue
 		}
 		node := *known
-		node.Held, node.Awaited = false, !node.Static()
+		node.Held, node.Out, node.Awaited = false, false, !node.Static()
 		if !node.Static() {
 			node.Session = ""
 		}
@@ -89,8 +90,15 @@ func (s *State) adoptSlots(from *State) {
 		if !slot.Recovering() {
 			slot.Known = slot.Epoch
 		}
+		claim := from.claimOf(slot)
 		slot.Epoch, slot.Kind, slot.Proposer, slot.Proposal = floor+1, KindReport, "", 0
-		slot.Awaits = s.wordOn(slot)
+		slot.WantedBy = 0
+		if s.Managed() {
+			slot.Updated = s.Index
+			slot = s.reclaimed(slot, claim)
+		} else {
+			slot.Awaits = s.wordOn(slot)
+		}
 		s.slots.chunks[i/size][i%size] = slot
 		s.recovering += countIf(slot.Recovering())
 	}
@@ -126,7 +134,7 @@ func (d *draft) adoptHistory(from *State) {
 		if own && !fits {
 			edited.want = wantTable{} // of a ring of another shape
 		}
-		if change.Status == api.ChangePending || change.Status == api.ChangeHeld {
+		if change.Status == api.ChangePending || change.Status == api.ChangeHeld || change.Status == api.ChangeRunning {
 			edited.Status, edited.Finished, edited.Updated = api.ChangeSuperseded, next.Clock, next.updateIndex()
 		}
 		next.changes[i] = &edited

@@ -31,6 +31,8 @@ type Report struct {
 	Owners []api.NodeID `json:"owners,omitempty"`
 	// Rows are of slots that had an owner: slot u16, epoch u64, owner u16, big-endian.
 	Rows []byte `json:"rows,omitempty"`
+	// Configs are the configurations that a store of a managed cluster had adopted, instead of Rows.
+	Configs []api.SlotConfig `json:"configs,omitempty"`
 }
 
 const reportRow = 2 + 8 + 2
@@ -108,18 +110,20 @@ func countIf(yes bool) int {
 	return 0
 }
 
-// expectReport sees to a node that registered: it is awaited if others named it as an owner, and one
-// that will not report is taken at its word.
+// expectReport sees to a node that registered: it is awaited if others named it as an owner, or where slots
+// have in-sync sets, for it may be in one that nobody else knows of. One that will not report is taken at its
+// word.
 func (d *draft) expectReport(node *Node) {
 	if !node.Registration.Reports {
 		d.confirm(node)
 		return
 	}
-	if !node.Awaited && d.state.RecoveringFrom(node.Registration.ID) > 0 {
-		named := *node
-		named.Awaited = true
-		d.setNode(node.Index, &named)
-		d.result.Node = &named
+	named := d.state.RecoveringFrom(node.Registration.ID) > 0
+	if !node.Awaited && (named || d.result.Created && d.state.Managed() && d.state.Recovers()) {
+		asked := *node
+		asked.Awaited = true
+		d.setNode(node.Index, &asked)
+		d.result.Node = &asked
 	}
 }
 
@@ -138,17 +142,11 @@ func (d *draft) report(command Report) *api.Problem {
 		d.result.Note = "nothing waits for a report"
 		return nil
 	}
-	claims, err := d.state.unpackReport(command)
-	if err != nil {
-		return api.NewProblem(api.CodeInvalid, "%v", err).InField("rows")
+	moved, lossy, problem := d.takeReport(command, node)
+	if problem != nil {
+		return problem
 	}
 	d.cause = "report " + string(command.Node)
-	moved, lossy := 0, false
-	for _, claim := range claims {
-		changed, served := d.claim(claim, node)
-		moved += countIf(changed)
-		lossy = lossy || served
-	}
 	d.confirm(node)
 	if moved > 0 {
 		change := d.addChange("report", command.Node, api.ChangeDone)
@@ -157,6 +155,29 @@ func (d *draft) report(command Report) *api.Problem {
 		change.Detail = fmt.Sprintf("as of ring %s %d slots belonged elsewhere than was restored", command.Version, moved)
 	}
 	return nil
+}
+
+// takeReport takes over what is newer than what is known. It counts the slots that belong elsewhere than was
+// believed; lossy: one of them was served meanwhile.
+func (d *draft) takeReport(command Report, node *Node) (moved int, lossy bool, problem *api.Problem) {
+	claims, err := d.state.unpackReport(command)
+	if err == nil && d.state.Managed() {
+		claims, err = nil, d.state.checkReported(command.Configs)
+	}
+	if err != nil {
+		return 0, false, api.NewProblem(api.CodeInvalid, "%v", err).InField("rows")
+	}
+	note := func(changed, served bool) {
+		moved += countIf(changed)
+		lossy = lossy || served
+	}
+	for _, claim := range claims {
+		note(d.claim(claim, node))
+	}
+	for i := range len(command.Configs) * countIf(d.state.Managed()) {
+		note(d.claimConfig(command.Configs[i], node))
+	}
+	return moved, lossy, nil
 }
 
 // claim is one row of a report.
@@ -222,6 +243,16 @@ func (n *Node) alone() []Replica {
 
 // confirm ends the waiting for a node: the slots that awaited it are its own.
 func (d *draft) confirm(node *Node) {
+	if listed := d.state.NodeAt(node.Index); listed.Awaited {
+		heard := *listed
+		heard.Awaited = false
+		d.setNode(node.Index, &heard)
+		d.result.Node = &heard
+	}
+	if d.state.Managed() {
+		d.openAwaiting(node.Registration.ID)
+		return
+	}
 	for i := range d.state.slots.count() * countIf(d.state.recovering > 0) {
 		if slot := d.state.slots.at(ring.Slot(i)); slot.Awaits == node.Registration.ID {
 			slot.Epoch++
@@ -229,19 +260,14 @@ func (d *draft) confirm(node *Node) {
 			d.setSlot(ring.Slot(i), slot)
 		}
 	}
-	if listed := d.state.NodeAt(node.Index); listed.Awaited {
-		heard := *listed
-		heard.Awaited = false
-		d.setNode(node.Index, &heard)
-		d.result.Node = &heard
-	}
 }
 
 // RecoveringFrom counts the slots that wait for the report of a node.
 func (s *State) RecoveringFrom(id api.NodeID) int {
 	waiting := 0
 	for i := range s.slots.count() * countIf(s.recovering > 0) {
-		waiting += countIf(s.slots.at(ring.Slot(i)).Awaits == id)
+		slot := s.slots.at(ring.Slot(i))
+		waiting += countIf(slot.Awaits == id || slot.claimedBy(id))
 	}
 	return waiting
 }
@@ -253,7 +279,12 @@ func (d *draft) giveUp(id api.NodeID) bool {
 	}
 	lost := 0
 	for i := range d.state.slots.count() {
-		if slot := d.state.slots.at(ring.Slot(i)); slot.Awaits == id {
+		slot := d.state.slots.at(ring.Slot(i))
+		switch {
+		case slot.claimedBy(id):
+			d.disclaim(ring.Slot(i), id)
+			lost++
+		case slot.Awaits == id:
 			d.setSlot(ring.Slot(i), slot.vacated())
 			lost++
 		}
@@ -269,7 +300,7 @@ func (d *draft) giveUp(id api.NodeID) bool {
 
 // vacated is the slot without a node.
 func (s Slot) vacated() Slot {
-	return Slot{Epoch: s.Epoch + 1, Primary: ring.NoNode, Kind: KindVacate, Known: s.Known}
+	return Slot{Epoch: s.Epoch + 1, Primary: ring.NoNode, Kind: KindVacate, Known: s.Known, WantedBy: s.WantedBy}
 }
 
 // endRecovery has the ring planned once the last word is in.

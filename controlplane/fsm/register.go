@@ -12,6 +12,9 @@ import (
 func (d *draft) register(asked api.Registration) *api.Problem {
 	asked = asked.WithDefaults()
 	asked.Reports = asked.Reports && d.state.Level >= 2
+	if d.state.Managed() {
+		asked.OnDown = api.OnDownWait // what it holds is not lost with it
+	}
 	if problem := asked.Validate(); problem != nil {
 		return problem
 	}
@@ -36,6 +39,9 @@ func (d *draft) register(asked api.Registration) *api.Problem {
 // checkFits refuses a node of another service, another geometry, or at a live node's address.
 func (d *draft) checkFits(asked api.Registration) *api.Problem {
 	settings := d.state.Settings
+	if problem := d.state.checkKind(asked); problem != nil {
+		return problem
+	}
 	if asked.Cluster != "" && asked.Cluster != d.state.Cluster {
 		return api.NewProblem(api.CodeWrongCluster, "this is cluster %s, the node belongs to %s", d.state.Cluster, asked.Cluster).InField("cluster")
 	}
@@ -89,7 +95,10 @@ func (d *draft) freeIndex() (ring.NodeIndex, bool) {
 	return ring.NodeIndex(len(d.state.nodes)), len(d.state.nodes) < int(ring.NoNode)
 }
 
+// newSession begins a session. It is news to those that hold slots, the node itself above all: what it reads
+// from here on is meant for it.
 func (d *draft) newSession() api.SessionID {
+	d.state.slotsIndex = d.state.Index
 	return api.SessionID(fmt.Sprintf("%d-%d", d.state.Generation, d.state.Index))
 }
 
@@ -147,13 +156,17 @@ func (d *draft) renew(known *Node, asked api.Registration) {
 	asked.Weight, asked.Zone = is.Weight, is.Zone // an operator's word outlives a restart: PATCH changes them
 	asked.Replace = false
 	node.Registration = asked
-	node.Session = d.newSession()
+	node.Session, node.Left, node.Out = d.newSession(), false, false
 	wasDown, otherStore := known.Status == api.NodeDown, is.StoreID != asked.StoreID
 	if known.Status != api.NodeUp {
 		node.Status, node.Since, node.Held = api.NodeUp, d.header.Time, false
 	}
 	d.setNode(node.Index, &node)
 	d.result.Node = &node
+	if d.state.Managed() {
+		d.renewManaged(known, &node)
+		return
+	}
 	switch {
 	case otherStore && is.StoreID != "":
 		d.replaceStore(&node, !known.unheard())

@@ -16,6 +16,7 @@ func (doc *snapshotDocument) state() (*State, error) {
 		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members, Enlisted: doc.Enlisted,
 		lastID: doc.LastChange, pending: doc.Pending,
 		forgotten: doc.Forgotten, deliveries: doc.Deliveries,
+		slotsIndex: doc.SlotsIndex, planIndex: doc.PlanIndex,
 	}
 	for _, result := range doc.Results {
 		if result == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/api/ring"
 )
 
@@ -16,7 +17,23 @@ const (
 	KindFlip   SlotKind = 1 // state none: given to another node at once
 	KindVacate SlotKind = 2 // its node was removed
 	KindReport SlotKind = 3 // restored, or as a store reported after that
+	KindAssign SlotKind = 4 // given to the nodes that were wanted, which begin with nothing
+	// From 10 on they are those of package ownership.
 )
+
+// String is what the API calls the kind; "" for what the control plane does by itself with state none.
+func (k SlotKind) String() string {
+	switch k {
+	case KindAssign:
+		return "assign"
+	case KindVacate:
+		return "vacate"
+	case KindReport:
+		return "report"
+	default:
+		return ownership.Kind(k).String()
+	}
+}
 
 // Replica is one member of an in-sync set: a node together with its store, since a node that lost its
 // store is another replica.
@@ -37,6 +54,15 @@ type Slot struct {
 	Awaits api.NodeID `json:"awaits,omitempty"`
 	// Known is the highest epoch of an earlier generation that the configuration stands on.
 	Known ring.Epoch `json:"known,omitempty"`
+
+	// Updated is the log index at which it, or what is wanted of it, last changed. This and what follows is
+	// of managed clusters only.
+	Updated uint64 `json:"updated,omitempty"`
+	// WantedBy is the change that last set its want, 0 if none did.
+	WantedBy api.ChangeID `json:"wanted_by,omitempty"`
+	// Claim is the in-sync set that the slot will have, the primary first, once all in it have reported. It
+	// names nodes by id: not all of them need be listed.
+	Claim []api.Replica `json:"claim,omitempty"`
 }
 
 // Recovering reports whether the slot waits for a store's report.

@@ -49,6 +49,8 @@ type snapshotDocument struct {
 	Results    []*keyedResult    `json:"results,omitempty"`
 	Forgotten  uint64            `json:"forgotten,omitempty"`
 	Deliveries []Delivery        `json:"deliveries,omitempty"`
+	SlotsIndex uint64            `json:"slots_index,omitempty"`
+	PlanIndex  uint64            `json:"plan_index,omitempty"`
 }
 
 // wantDocument names the chunks of a want table by their place in Chunks.
@@ -92,6 +94,7 @@ func (s *State) document() *snapshotDocument {
 		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members, Enlisted: s.Enlisted,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
 		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries,
+		SlotsIndex: s.slotsIndex, PlanIndex: s.planIndex,
 	}
 	for i := range s.slots.count() {
 		doc.Slots = append(doc.Slots, s.slots.at(ring.Slot(i)))

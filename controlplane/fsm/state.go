@@ -40,6 +40,9 @@ type State struct {
 
 	recovering int // slots that nobody serves until a store has reported
 	awaited    int // nodes that have not reported since the generation began
+
+	slotsIndex uint64 // log index of the last change to what SlotConfig, SlotNodes or Settings tell
+	planIndex  uint64 // log index of the last change to what plans are made of, in managed clusters
 }
 
 // Node is a registered node.
@@ -53,6 +56,10 @@ type Node struct {
 	Draining     bool
 	// Held: the governor keeps its slots from being given away.
 	Held bool
+	// Left: it is down because it said that it stops.
+	Left bool `json:",omitempty"`
+	// Out: it is down for so long that others take over its part of the ring.
+	Out bool `json:",omitempty"`
 	// Awaited: it has not said yet what it last acted on before the state was restored.
 	Awaited bool `json:",omitempty"`
 	// Maintenance is until when its absence is expected, by the state's clock in milliseconds; 0: never was.

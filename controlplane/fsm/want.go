@@ -10,8 +10,8 @@ import (
 // wantRing takes over the planner's result. With state none the slots flip to it at once: each that
 // changes hands gets the next epoch.
 func (d *draft) wantRing(command Want) *api.Problem {
-	if command.Base != d.before.Number {
-		return api.NewProblem(api.CodeConflict, "planned from version %d, the ring stands at %d", command.Base, d.before.Number)
+	if base := d.before.PlanBase(); command.Base != base {
+		return api.NewProblem(api.CodeConflict, "planned from %d, the ring stands at %d", command.Base, base)
 	}
 	rows, err := unpackWant(command.Want, d.state.slots.count()*d.state.Settings.Replicas)
 	if err != nil {
@@ -19,6 +19,10 @@ func (d *draft) wantRing(command Want) *api.Problem {
 	}
 	if problem := d.checkRows(rows); problem != nil {
 		return problem
+	}
+	if d.state.Managed() {
+		d.wantManaged(rows, command.Changes)
+		return nil
 	}
 	d.state.want = d.state.want.replace(rows, d.state.nodeNames())
 	flipped := d.flip(rows)

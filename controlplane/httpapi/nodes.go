@@ -39,6 +39,10 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	began, err := api.ParseSlotCursor(string(result.Node.Session)) // it is named after where it began
+	if err != nil {
+		return err
+	}
 	_ = s.control.Beat(asked.ID, api.Beat{Session: result.Node.Session}, time.Now()) // it lives: it just spoke
 	status := http.StatusOK
 	if result.Created {
@@ -48,7 +52,7 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 		Node:    s.show(result.Node, nil),
 		Session: result.Node.Session, BeatEvery: beatEvery(asked),
 		Change: result.Change, Version: result.Version, Note: s.joinNote(result),
-		Report: asked.Reports && s.control.State().Recovers(),
+		Report: asked.Reports && s.control.State().Recovers(), Cursor: began,
 	})
 }
 
@@ -63,7 +67,7 @@ func beatEvery(asked api.Registration) api.Duration {
 // joinNote tells a new node that it will hold nothing, when the others keep what they have.
 func (s *Server) joinNote(result fsm.Result) string {
 	state := s.control.State()
-	if !result.Created || state.Recovers() {
+	if !result.Created || state.Recovers() || state.Managed() {
 		return ""
 	}
 	keeping := 0

@@ -158,6 +158,7 @@ func (s *Server) routes() []route {
 		{"GET", snapshotPath, readable, s.saveSnapshot},
 		{"PUT", snapshotPath, leader, s.restoreSnapshot},
 		{"POST", reportPath, leader, s.reportNode},
+		{"POST", slotReportPath, leader, s.reportSlots},
 	}
 }
 

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/stead-io/stead/api"
@@ -56,6 +57,7 @@ func (s *Server) proposeSlots(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.metrics.countVerdicts(asked.Proposals, result.Verdicts)
 	return writeJSON(w, http.StatusOK, api.SlotVerdicts{
 		Version: result.Version, Cursor: cursorOf(s.control.State()), Verdicts: result.Verdicts,
 	})
@@ -122,23 +124,17 @@ func (s *Server) evictNode(w http.ResponseWriter, r *http.Request) error {
 
 // keptBy lists the slots that a node is primary of although it was evicted, by why that is so.
 func keptBy(state *fsm.State, id api.NodeID) []api.SlotsKept {
-	const sole, stale = "the node has the only copy in sync", "the nodes that have the other copies are down"
-	byReason := map[string][]api.Slot{}
-	for slot := range state.SlotCount() {
-		config := state.SlotConfig(api.Slot(slot))
-		switch {
-		case config.Primary != id:
-		case len(config.ISR) == 1:
-			byReason[sole] = append(byReason[sole], config.Slot)
-		default:
-			byReason[stale] = append(byReason[stale], config.Slot)
-		}
+	node := state.Node(id)
+	if node == nil {
+		return nil
 	}
 	var kept []api.SlotsKept
-	for _, reason := range []string{sole, stale} {
-		if slots := byReason[reason]; len(slots) > 0 {
-			kept = append(kept, api.SlotsKept{Reason: reason, Slots: slots})
+	for _, bound := range state.Bound(node) {
+		at := slices.IndexFunc(kept, func(k api.SlotsKept) bool { return k.Reason == bound.Reason })
+		if at < 0 {
+			at, kept = len(kept), append(kept, api.SlotsKept{Reason: bound.Reason})
 		}
+		kept[at].Slots = append(kept[at].Slots, bound.Slot)
 	}
 	return kept
 }

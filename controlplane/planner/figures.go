@@ -12,8 +12,27 @@ import (
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
+// ringOf is a state's ring as a plan sees it.
+type ringOf struct {
+	state *fsm.State
+	table *ring.Table
+}
+
+// held counts the slots that each node index is primary of. A slot that recovers is its node's, which nobody
+// serves.
+func (r ringOf) held() map[ring.NodeIndex]int {
+	if !r.state.Managed() {
+		return r.state.SlotsHeld()
+	}
+	held := make(map[ring.NodeIndex]int)
+	for slot := range r.table.Epochs {
+		held[r.table.Primary(ring.Slot(slot))]++
+	}
+	return held
+}
+
 // planNodes lists what becomes of each node.
-func planNodes(before, after *fsm.State, command fsm.Arrange, diff api.RingDiff) []api.PlanNode {
+func planNodes(before, after ringOf, command fsm.Arrange, diff api.RingDiff) []api.PlanNode {
 	leaves := make(map[api.NodeID]int)
 	for _, slot := range diff.Slots {
 		if was := primary(slot.Before); was != "" && was != primary(slot.After) {
@@ -21,13 +40,13 @@ func planNodes(before, after *fsm.State, command fsm.Arrange, diff api.RingDiff)
 		}
 	}
 	nodes := make(map[api.NodeID]api.PlanNode)
-	held := before.SlotsHeld()
-	for _, node := range before.Nodes() {
+	held := before.held()
+	for _, node := range before.state.Nodes() {
 		is := node.Registration
 		nodes[is.ID] = api.PlanNode{ID: is.ID, Weight: is.Weight, Zone: is.Zone, Before: held[node.Index], Leaves: leaves[is.ID]}
 	}
-	held = after.SlotsHeld()
-	for _, node := range after.Nodes() {
+	held = after.held()
+	for _, node := range after.state.Nodes() {
 		is := node.Registration
 		listed := nodes[is.ID]
 		listed.ID, listed.Weight, listed.Zone, listed.After = is.ID, is.Weight, is.Zone, held[node.Index]

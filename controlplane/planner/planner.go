@@ -7,7 +7,9 @@
 // A proposal is a plan that a person asked to see: the command that carries it out, applied to a copy.
 //
 // Its invariants: a slot leaves a node whose state waits for it (on_down: wait) only when a change that
-// a person asked for says so; a slot that recovers is left alone.
+// a person asked for says so; a slot that recovers is left alone. Where nodes hand slots over, a plan starts
+// from what is wanted, not from where slots happen to be on their way there, and a node that is down keeps
+// its places until it is out.
 package planner
 
 import (
@@ -103,7 +105,10 @@ func maintenanceLeft(state *fsm.State, change *fsm.Change, now time.Time) time.D
 	return time.UnixMilli(node.Maintenance).Sub(now)
 }
 
-func isExpiry(change *fsm.Change) bool { return change.Kind == "expire" }
+func isExpiry(change *fsm.Change) bool { return GivesUp(change) }
+
+// GivesUp reports whether a change gives a node up that fell silent, which the governor limits.
+func GivesUp(change *fsm.Change) bool { return change.Kind == "expire" || change.Kind == "out" }
 
 func isJoin(kind string) bool {
 	return kind == "register" || kind == "return" || kind == "undrain" || kind == "replace"
@@ -117,7 +122,7 @@ func allowance(state *fsm.State, policy Policy, now time.Time) int {
 	allowed := max(1, int(policy.EvictShare*float64(len(nodes))))
 	downfalls := downfalls(state)
 	for _, node := range nodes {
-		gone := node.Status == api.NodeDown && node.Resets() && !node.Held
+		gone := node.Status == api.NodeDown && givesWay(state, node) && !node.Held
 		if gone && now.Sub(givenUp(node, downfalls[node.Registration.ID])) < policy.EvictWindow {
 			allowed--
 		}
@@ -132,6 +137,8 @@ func givenUp(node *fsm.Node, downfall *fsm.Change) time.Time {
 	switch {
 	case downfall == nil:
 		return time.UnixMilli(node.Since)
+	case downfall.Kind == "out" && (downfall.Status == api.ChangeRunning || downfall.Status == api.ChangeDone):
+		return time.UnixMilli(downfall.Time) // it is done when the last slot has moved
 	case downfall.Kind == "leave" || downfall.Status != api.ChangeDone:
 		return time.Time{}
 	default:
@@ -144,7 +151,7 @@ func downfalls(state *fsm.State) map[api.NodeID]*fsm.Change {
 	last := make(map[api.NodeID]*fsm.Change)
 	changes, _ := state.Changes(0, maxInt)
 	for _, change := range changes { // newest first
-		if (change.Kind == "expire" || change.Kind == "leave") && last[change.Node] == nil {
+		if change.Expires() && last[change.Node] == nil {
 			last[change.Node] = change
 		}
 	}
@@ -155,7 +162,7 @@ const maxInt = int(^uint(0) >> 1)
 
 // Plan computes the wanted replicas of every slot, and how many differ from the present ones.
 func Plan(state *fsm.State, settle []api.ChangeID) (want []ring.NodeIndex, moved int) {
-	table := state.Table()
+	table := current(state)
 	want = spread(state, table, settle, mayTakeFromWaiting(state, settle))
 	for slot := range table.Epochs {
 		row := want[slot*table.Replicas : (slot+1)*table.Replicas]
@@ -166,8 +173,19 @@ func Plan(state *fsm.State, settle []api.ChangeID) (want []ring.NodeIndex, moved
 	return want, moved
 }
 
+// current is the ring that a plan starts from: as it is, or where nodes hand slots over, as it is wanted.
+func current(state *fsm.State) *ring.Table {
+	if state.Managed() {
+		return state.WantTable()
+	}
+	return state.Table()
+}
+
 // spread assigns the slots that may be touched, and leaves the others where they are.
 func spread(state *fsm.State, table *ring.Table, settle []api.ChangeID, takeFromWaiting bool) []ring.NodeIndex {
+	if state.Managed() {
+		return spreadManaged(state, table, settle)
+	}
 	free := slotsFree(state, table, settle)
 	current := make([]ring.NodeIndex, 0, len(free)*table.Replicas)
 	for _, slot := range free {
@@ -187,7 +205,8 @@ func slotsFree(state *fsm.State, table *ring.Table, settle []api.ChangeID) []rin
 	keeps := keepers(state, settle)
 	free := make([]ring.Slot, 0, len(table.Epochs))
 	for slot := range table.Epochs {
-		if !keeps[table.Primary(ring.Slot(slot))] && !state.Slot(ring.Slot(slot)).Recovering() {
+		stays := slices.ContainsFunc(table.ReplicasOf(ring.Slot(slot)), func(index ring.NodeIndex) bool { return keeps[index] })
+		if !stays && !state.Slot(ring.Slot(slot)).Recovering() {
 			free = append(free, ring.Slot(slot))
 		}
 	}
@@ -207,11 +226,19 @@ func keepers(state *fsm.State, settle []api.ChangeID) map[ring.NodeIndex]bool {
 	for _, node := range state.Nodes() {
 		id := node.Registration.ID
 		awaited := !givenUp[id] && (expiring[id] || node.Maintained(state.Time()))
-		if node.Status == api.NodeDown && !node.Draining && (!node.Resets() || node.Held || awaited) {
+		if node.Status == api.NodeDown && !node.Draining && (!givesWay(state, node) || node.Held || awaited) {
 			keeps[node.Index] = true
 		}
 	}
 	return keeps
+}
+
+// givesWay reports whether others may take the places of a node that is down.
+func givesWay(state *fsm.State, node *fsm.Node) bool {
+	if state.Managed() {
+		return node.Out
+	}
+	return node.Resets()
 }
 
 // mayTakeFromWaiting reports whether one of the changes is a person's word that slots may leave nodes
@@ -236,7 +263,7 @@ func candidates(state *fsm.State, takeFromWaiting bool) []ring.Candidate {
 		list = append(list, ring.Candidate{
 			Index: node.Index, ID: node.Registration.ID,
 			Weight: node.Registration.Weight, Zone: node.Registration.Zone,
-			Pinned: !node.Resets() && !takeFromWaiting,
+			Pinned: !state.Managed() && !node.Resets() && !takeFromWaiting,
 		})
 	}
 	return list

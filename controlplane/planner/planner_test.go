@@ -73,7 +73,7 @@ func (w *world) settle() int {
 		return -1
 	}
 	want, moved := Plan(w.state, agenda.Settle)
-	w.apply(fsm.Want{Base: w.state.Number, Want: fsm.PackWant(want), Changes: agenda.Settle})
+	w.apply(fsm.Want{Base: w.state.PlanBase(), Want: fsm.PackWant(want), Changes: agenda.Settle})
 	return moved
 }
 

@@ -29,8 +29,8 @@ func Propose(state *fsm.State, ask api.PlanAsk, settle []api.ChangeID) (Proposal
 	}
 	taking := ask.Rebalance || request.joins || len(done.Patch) > 0 || mayTakeFromWaiting(state, settle)
 	command := fsm.Arrange{
-		Base: state.Number, Seen: state.NewestChange(), Edits: done, Rebalance: ask.Rebalance, Settle: settle,
-		Want: fsm.PackWant(spread(edited, edited.Table(), settle, taking)),
+		Base: state.PlanBase(), Seen: state.NewestChange(), Edits: done, Rebalance: ask.Rebalance, Settle: settle,
+		Want: fsm.PackWant(spread(edited, current(edited), settle, taking)),
 	}
 	plan, problem := foresee(state, command)
 	if problem != nil {
@@ -62,20 +62,12 @@ func (r *reading) edits(ask api.PlanAsk) fsm.Edits {
 			r.addKnown(&edits, known, add)
 			continue
 		}
-		registration := api.Registration{
-			ID: add.ID, Address: add.Address, Weight: add.Weight, Zone: add.Zone, OnDown: add.OnDown, Lease: api.LeaseNone,
+		if registration, problem := r.unknown(add, i, ask.Apply); problem != nil {
+			r.block("add", add.ID, problem)
+		} else {
+			edits.Add = append(edits.Add, registration.WithDefaults())
+			r.joins = true
 		}
-		if add.Address == "" {
-			if ask.Apply {
-				r.block("add", add.ID, api.NewProblem(api.CodeInvalid, "node %s is not registered, and its address is not given", add.ID).
-					WithNext("start it, its registration makes the change; or give its address"))
-				continue
-			}
-			r.unplaced[add.ID] = true
-			registration.Address = nowhere(i)
-		}
-		edits.Add = append(edits.Add, registration.WithDefaults())
-		r.joins = true
 	}
 	for _, id := range slices.Sorted(maps.Keys(ask.Weights)) {
 		weight := ask.Weights[id]
@@ -85,6 +77,32 @@ func (r *reading) edits(ask api.PlanAsk) fsm.Edits {
 	}
 	return edits
 }
+
+// unknown makes a registration of a node that nobody registered yet.
+func (r *reading) unknown(add api.PlanAdd, i int, apply bool) (api.Registration, *api.Problem) {
+	registration := api.Registration{
+		ID: add.ID, Address: add.Address, Weight: add.Weight, Zone: add.Zone, OnDown: add.OnDown, Lease: api.LeaseNone,
+	}
+	managed := r.state.Managed()
+	switch {
+	case managed && apply:
+		return registration, api.NewProblem(api.CodeInvalid, "node %s is not registered, and none but itself can do that", add.ID).
+			WithNext("start it, its registration makes the change")
+	case add.Address == "" && apply:
+		return registration, api.NewProblem(api.CodeInvalid, "node %s is not registered, and its address is not given", add.ID).
+			WithNext("start it, its registration makes the change; or give its address")
+	case managed:
+		registration.Lease, registration.State, registration.StoreID = api.LeaseBeat, r.state.Settings.State, noStore
+	}
+	if add.Address == "" || managed {
+		r.unplaced[add.ID] = true
+		registration.Address = nowhere(i)
+	}
+	return registration, nil
+}
+
+// noStore is the store of a node that is only planned for.
+const noStore = "00000000000000000000000000000000"
 
 // others are those of the nodes that do not drain, or not drain, as they should already.
 func (r *reading) others(ids []api.NodeID, draining bool) (list []api.NodeID) {
@@ -180,19 +198,26 @@ func foresee(state *fsm.State, command fsm.Arrange) (api.RingPlan, *api.Problem)
 	if problem != nil {
 		return api.RingPlan{}, problem
 	}
-	was, is := state.Table(), after.Table()
+	was, is := current(state), current(after)
+	if state.Managed() {
+		is.Epochs = was.Epochs // wants have none
+	}
 	diff := ring.Diff(was, is)
 	plan := api.RingPlan{
 		Cause: change.Show().Cause, Change: state.NewestChange(),
 		Slots: state.SlotCount(), Moved: diff.Moved, Share: diff.Share,
 		Modulo: moduloShare(weights(state, was), weights(after, is)), LeavesState: change.LeavesState,
-		Nodes: planNodes(state, after, command, diff), Settles: command.Settle, Diff: diff,
+		Nodes: planNodes(ringOf{state, was}, ringOf{after, is}, command, diff), Settles: command.Settle, Diff: diff,
 		Changes: !command.Edits.Empty() || len(diff.Slots) > 0 || command.Rollback != 0 && len(command.Settle) > 0,
 	}
 	plan.Digest = digest(plan.Cause, diff)
+	if state.Managed() {
+		plan.LeavesState, plan.Lossy = 0, change.LeavesState // state moves along, but for what nobody else has
+	}
 	for _, node := range plan.Nodes {
 		plan.Minimum += max(0, node.After-node.Before)
-		if known := state.Node(node.ID); node.Fate == "remove" || known != nil && known.Status == api.NodeDown {
+		known := state.Node(node.ID)
+		if !state.Managed() && (node.Fate == "remove" || known != nil && known.Status == api.NodeDown) {
 			plan.Lossy += node.Leaves
 		}
 	}

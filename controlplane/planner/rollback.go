@@ -25,7 +25,7 @@ func Rollback(state *fsm.State, to api.ChangeID, settle []api.ChangeID) (Proposa
 		return Proposal{}, api.NewProblem(api.CodeNoNodes, "no node could take slots").WithNext("register one, or undrain one")
 	}
 	command := fsm.Arrange{
-		Base: state.Number, Seen: state.NewestChange(), Rollback: to, Settle: settle,
+		Base: state.PlanBase(), Seen: state.NewestChange(), Rollback: to, Settle: settle,
 		Want: fsm.PackWant(restore(state, rows, nodes, settle)),
 	}
 	plan, problem := foresee(state, command)
@@ -68,7 +68,7 @@ func wantOf(state *fsm.State, id api.ChangeID) ([][]api.NodeID, *api.Problem) {
 // restore gives every slot that may be touched to the nodes of its row, and fills what they leave open.
 // Rows that are whole stay as they were written.
 func restore(state *fsm.State, rows [][]api.NodeID, nodes []ring.Candidate, settle []api.ChangeID) []ring.NodeIndex {
-	table := state.Table()
+	table := current(state)
 	free, want, width := slotsFree(state, table, settle), slices.Clone(table.Owners), min(table.Replicas, len(nodes))
 	byID := make(map[api.NodeID]ring.NodeIndex, len(nodes))
 	for i := range nodes {

@@ -184,12 +184,20 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 	switch step.Act {
 	case ownership.Propose:
 		s.propose(step.Kind.String(), s.config.Primary, step.ISR, step.Silent)
-	case ownership.CopyTo:
-		s.bring(s.lead.follower(step.Member), now)
-	case ownership.JoinIt:
-		s.join(step.Member, now)
 	case ownership.HandOver:
 		s.handOver(step.Member, now)
+	case ownership.CopyTo:
+		if s.engine.config.Frozen {
+			s.handOver(step.Member, now)
+		} else {
+			s.bring(s.lead.follower(step.Member), now)
+		}
+	case ownership.JoinIt:
+		if s.engine.config.Frozen {
+			s.handOver(step.Member, now)
+		} else {
+			s.join(step.Member, now)
+		}
 	default:
 		return false
 	}
@@ -211,9 +219,6 @@ func (s *slot) bring(f *follower, now time.Time) {
 
 // join makes every commit wait for the replica too; once it has all that is committed it may be in sync.
 func (s *slot) join(m member, now time.Time) {
-	if s.engine.config.Frozen && s.lead.serves() {
-		return
-	}
 	s.lead.pending = append(s.lead.pending, m)
 	if f := s.lead.follower(m); f.acked < s.last {
 		f.owes = now

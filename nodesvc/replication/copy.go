@@ -205,13 +205,15 @@ func (c *copies) send(out *copyOut) error {
 	case reply.Refusal != "":
 		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
 	}
-	if err := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole}); err != nil {
-		return err
+	patience := donePatience
+	sent := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole})
+	if sent != nil {
+		patience = 0 // the other node may have said why
 	}
-	ack, err := await(out.ctx, out.restored, donePatience)
+	ack, err := await(out.ctx, out.restored, patience)
 	switch {
 	case err != nil:
-		return err
+		return errors.Join(sent, err)
 	case ack.Refusal != "":
 		return fmt.Errorf("%w: %s", errRefused, ack.Refusal)
 	case !ack.Restored:
@@ -250,19 +252,22 @@ func (out *copyOut) setBreak(cancel context.CancelFunc) {
 func (out *copyOut) broke() {
 	out.breaking.Lock()
 	defer out.breaking.Unlock()
+	offer(out.restored, ChunkAck{}) // neither restored nor refused
+	offer(out.replies, OfferReply{Refusal: notNow})
 	if out.onBreak != nil {
 		out.onBreak()
 	}
-	offer(out.restored, ChunkAck{}) // neither restored nor refused
-	offer(out.replies, OfferReply{Refusal: notNow})
 }
 
-// acked takes an acknowledgement.
+// acked takes an acknowledgement. A refusal, or a wish to be offered the state again, ends sending.
 func (out *copyOut) acked(m ChunkAck) {
-	if m.Restored || m.Refusal != "" || m.Cursor == 0 && !m.Whole {
+	switch {
+	case m.Restored:
 		offer(out.restored, m)
-	}
-	if m.Refusal == "" && !m.Restored {
+	case m.Refusal != "" || m.Cursor == 0 && !m.Whole:
+		offer(out.restored, m)
+		out.broke()
+	default:
 		out.sender.Acked(transfer.Progress{Cursor: m.Cursor, Done: m.Whole})
 	}
 }
@@ -289,6 +294,11 @@ func await[M any](ctx context.Context, replies <-chan M, patience time.Duration)
 	case <-ctx.Done():
 		return m, ctx.Err()
 	case <-time.After(patience):
+	}
+	select { // of two that are ready, select takes either
+	case m = <-replies:
+		return m, nil
+	default:
 		return m, errSilent
 	}
 }
@@ -305,12 +315,20 @@ func (s *slot) copied(out *copyOut, err error) {
 		return
 	}
 	f.copy = nil
-	if errors.Is(err, errRefused) {
-		f.blocked, f.blockedUntil = err.Error(), time.Now().Add(blockedFor)
-	}
-	if err == nil {
+	h := s.lead.handover
+	switch {
+	case err == nil:
 		f.need = false
 		s.begin(f)
+		if h != nil {
+			h.given = h.to == out.to
+		}
+	case out.ctx.Err() != nil:
+	case !errors.Is(err, errSilent) && !errors.Is(err, errRestoring) && !errors.Is(err, transfer.ErrStartOver):
+		f.blocked, f.blockedUntil = err.Error(), time.Now().Add(blockedFor)
+		if s.engine.config.Frozen && h != nil {
+			s.thaw(f, time.Now())
+		}
 	}
 	s.engine.attend(s)
 }

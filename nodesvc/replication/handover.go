@@ -22,6 +22,7 @@ type handover struct {
 	shut     bool // requests wait
 	shutAt   time.Time
 	closed   bool // what has not appended by now fails
+	given    bool // without a log: the copy is made
 	sealed   bool // irrevocable but by a higher epoch
 	sealedAt time.Time
 }
@@ -62,6 +63,10 @@ func (l *lead) endHandover(s *slot) {
 // stepHandover seals the slot once nobody is inside and everybody has everything.
 func (s *slot) stepHandover(now time.Time) {
 	l, h := s.lead, s.lead.handover
+	if s.engine.config.Frozen && !s.config.InSync(h.to) {
+		s.stepFrozen(now)
+		return
+	}
 	if h.sealed {
 		if now.Sub(h.sealedAt) > sealPatience {
 			s.propose(ownership.Abort.String(), s.config.Primary, s.config.ISR, false)
@@ -73,7 +78,7 @@ func (s *slot) stepHandover(now time.Time) {
 		s.engine.send(h.to.Node, Seal{SlotEpoch: s.inEpoch(l.epoch), Last: s.last})
 		return
 	}
-	if now.Sub(h.shutAt) < s.engine.config.DrainTimeout {
+	if now.Sub(h.shutAt) < s.engine.config.DrainTimeout || h.given && !s.standing(h.to, now).Silent {
 		return
 	}
 	if s.backOffs < backOffsMax || now.Sub(h.shutAt) > sealPatience {

@@ -19,7 +19,6 @@ type lead struct {
 	followers map[member]*follower
 	sections  *sections // updates and reads inside; they outlive an epoch that follows without a gap
 	handover  *handover // while the slot is being handed over
-	frozen    time.Time // since when nothing is served, while a hand-over or an epoch begins
 }
 
 // follower is another replica as its primary sees it in one epoch.
@@ -50,17 +49,19 @@ func (s *slot) reignIn(config config) {
 	if s.lead != nil && s.lead.epoch == config.Epoch {
 		return
 	}
-	inside, copies := newSections(), map[member]*copyOut(nil)
+	next := &lead{epoch: config.Epoch, start: s.last, sections: newSections(), followers: make(map[member]*follower)}
+	var copies map[member]*copyOut
 	if was := s.lead; was != nil && was.epoch+1 == config.Epoch {
-		inside, copies = was.sections, was.copies()
-		was.endHandover(s)
+		next.sections, copies = was.sections, was.copies()
+		if s.carriesOver(was, config) {
+			next.handover = was.handover
+		} else {
+			was.endHandover(s)
+		}
 	} else {
 		s.depose()
 	}
-	s.lead = &lead{
-		epoch: config.Epoch, start: s.last, sections: inside, frozen: time.Now(),
-		followers: make(map[member]*follower),
-	}
+	s.lead = next
 	for _, m := range config.Others() {
 		s.lead.follower(m).owes = time.Now()
 	}

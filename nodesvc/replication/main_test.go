@@ -86,6 +86,7 @@ func (w *words) Drop(slot api.Slot) error {
 type stage struct {
 	t        *testing.T
 	dir      string // of the stores' data
+	frozen   bool   // the services keep no log
 	mu       sync.Mutex
 	index    uint64
 	settings api.Settings
@@ -173,7 +174,7 @@ func (st *stage) start(id api.NodeID) *actor {
 	}
 	store := storeOf(id)
 	a := &actor{stage: st, self: member{Node: id, Store: store}, service: newWords(), log: log, inbox: newInbox()}
-	engine, err := Open(Config{Self: a.self, Bits: testBits, Service: a.service, Log: log, Network: a, Control: a, AckTimeout: 500 * time.Millisecond, LogBytes: 1 << testBits * 100})
+	engine, err := Open(Config{Self: a.self, Bits: testBits, Service: a.service, Log: log, Network: a, Control: a, AckTimeout: 500 * time.Millisecond, LogBytes: 1 << testBits * 100, Frozen: st.frozen})
 	if err != nil {
 		st.t.Fatal(err)
 	}

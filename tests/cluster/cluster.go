@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -28,6 +29,9 @@ type Options struct {
 	TLS bool
 	// Token is shown by the client and the commands.
 	Token string
+	// State is what kind of state the service keeps, none unless set; Replicas how many a slot has, 1 unless set.
+	State    api.State
+	Replicas int
 	// Binary is of another build of stead; empty: this one.
 	Binary string
 }
@@ -99,6 +103,7 @@ func (c *Cluster) memberArgs(i int) []string {
 	args := []string{"control", "--name", name, "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
+	args = append(args, "--state", string(cmp.Or(c.options.State, api.StateNone)), "--replicas", fmt.Sprint(max(1, c.options.Replicas)))
 	if c.options.DNS {
 		args = append(args, "--dns-listen", c.DNSAddrs[i])
 	}

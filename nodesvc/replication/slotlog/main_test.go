@@ -141,3 +141,20 @@ func expectTrimmed(t testing.TB, store Store, slot api.Slot, from ownership.Seq)
 
 // trimAtOnce lets a store on disk remove what is trimmed as a store in memory does.
 func trimAtOnce(store Store) { store.(*diskStore).trimSize = 0 }
+
+// flush moves what a store on disk has in memory to tables and files of large records, and compacts them.
+func flush(t testing.TB, store Store) {
+	t.Helper()
+	on, isDisk := store.(*diskStore)
+	if !isDisk {
+		return
+	}
+	db := on.back.(*disk).db
+	err := db.Flush()
+	if err == nil {
+		err = db.Compact(t.Context(), []byte{recordKeys}, []byte{endOfKeys}, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}

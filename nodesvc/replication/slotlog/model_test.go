@@ -150,6 +150,9 @@ func TestAgainstModel(t *testing.T) {
 					}
 				})
 				if step%100 == 0 {
+					if r.IntN(2) == 0 {
+						flush(t, store)
+					}
 					if err := r.model.check(store); err != nil {
 						t.Fatalf("seed %d, step %d: %v", seed, step, err)
 					}
@@ -185,6 +188,9 @@ func (r *randomWrites) crash(t *testing.T, fs *vfs.MemFS, what string) *vfs.MemF
 			}
 		})
 		states = append(states, r.model.clone())
+		if r.IntN(30) == 0 {
+			flush(t, r.store)
+		}
 		if r.IntN(20) == 0 {
 			if err := wait(func(done func(error)) { r.store.SetMeta(1, Meta{}, done) }); err != nil {
 				t.Fatal(err)

@@ -1,9 +1,11 @@
 package slotlog
 
 import (
+	"bytes"
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 
@@ -82,6 +84,23 @@ func TestDiskLoad(t *testing.T) {
 	mustAppend(t, store, 0, nil, entriesFrom(21, 1, 9)...)
 	mustAppend(t, store, math.MaxUint16, nil, entriesFrom(41, 1, 9)...)
 	expectLog(t, store, math.MaxUint16, 41, entriesFrom(41, 1, 9))
+}
+
+// Records larger than the queue and the engine's buffers are records like others.
+func TestLargestRecords(t *testing.T) {
+	fs := vfs.NewMem()
+	store, _ := openAndLoad(t, fs)
+	entries := entriesFrom(1, 3, 1)
+	entries[0].Record = bytes.Repeat([]byte("large"), 4<<20)
+	entries[2].Record = bytes.Repeat([]byte("too"), 6<<20)
+	kept := slices.Clone(entries)
+	mustAppend(t, store, 1, nil, entries...)
+	expectLog(t, store, 1, 1, kept)
+	flush(t, store)
+	mustClose(t, store)
+	store, _ = openAndLoad(t, fs)
+	expectLog(t, store, 1, 1, kept)
+	mustClose(t, store)
 }
 
 // What is trimmed is removed once it is worth a tombstone, and is back after a crash before that.

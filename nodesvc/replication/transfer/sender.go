@@ -54,8 +54,9 @@ func (s *Sender) write(state io.WriterTo) {
 
 // Send sends what the receiver, which has got as far as from, does not have. It returns once the receiver has
 // acknowledged everything; earlier if ctx ends, if out fails, with ErrStartOver or because the state could not be
-// read. After an error of out or ctx it may be called again; after the
-// others the sender is of no use any more. Calls do not overlap.
+// read. It waits for acknowledgements as long as it takes: an owner that hears that the receiver is gone, or
+// wants to begin elsewhere, ends ctx. After an error of out or ctx Send may be called again; after the others the
+// sender is of no use any more. Calls do not overlap.
 func (s *Sender) Send(ctx context.Context, from Progress, out func(context.Context, []byte) error) error {
 	if err := s.resume(from); err != nil {
 		return err

@@ -107,9 +107,9 @@ func TestCopy(t *testing.T) {
 
 // However often the connection is lost, with frames or acknowledgements on their way: the state arrives.
 func TestResume(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(10) {
 		random := rand.New(rand.NewPCG(seed, 1))
-		state := someState(random.IntN(12 * ChunkSize))
+		state := someState(random.IntN(9 * ChunkSize))
 		sender, receiver := newSender(t, state), newReceiver(t)
 		for tries := 0; ; tries++ {
 			link := into(sender, receiver)
@@ -191,7 +191,7 @@ func TestStartOver(t *testing.T) {
 func TestCorruption(t *testing.T) {
 	state := someState(2*ChunkSize + 100)
 	random := rand.New(rand.NewPCG(3, 3))
-	for range 60 {
+	for range 30 {
 		sender, receiver := newSender(t, state), newReceiver(t)
 		link := into(sender, receiver)
 		corrupt := random.IntN(35)

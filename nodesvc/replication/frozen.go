@@ -1,0 +1,72 @@
+package replication
+
+import (
+	"slices"
+	"time"
+
+	"github.com/stead-io/stead/api/ownership"
+)
+
+// A service without a log (Config.Frozen) cannot catch up: what it copies must not change before the slot has
+// changed hands. So nobody is let in from before the copy until another store serves; and a primary that finds
+// itself with others in its in-sync set does not serve before it has taken them out, for they are behind
+// whatever it would do.
+
+// freezeMax is how long a slot may wait for its copy to be made.
+const freezeMax = 10 * time.Second
+
+// stepFrozen copies the slot, which is drained, and has the copy join.
+func (s *slot) stepFrozen(now time.Time) {
+	l, h := s.lead, s.lead.handover
+	f := l.follower(h.to)
+	switch {
+	case now.Sub(h.shutAt) > freezeMax || !s.standing(h.to, now).Up:
+		s.thaw(f, now)
+	case h.given:
+		s.joinFrozen(f, now)
+	case f.copy != nil || l.sections.count > 0 && !h.closed:
+		s.backOffFrozen(f, now)
+	case f.started:
+		s.beginCopy(f)
+	case now.Sub(f.begun) > startPatience:
+		s.begin(f)
+	}
+}
+
+// backOffFrozen lets requests in again where those that are inside do not end.
+func (s *slot) backOffFrozen(f *follower, now time.Time) {
+	if f.copy == nil && now.Sub(s.lead.handover.shutAt) > s.engine.config.DrainTimeout {
+		s.engine.count.backedOff.Add(1)
+		s.thaw(f, now)
+	}
+}
+
+func (s *slot) joinFrozen(f *follower, now time.Time) {
+	l := s.lead
+	if !slices.Contains(l.pending, f.member) {
+		l.pending = append(l.pending, f.member)
+	}
+	if ownership.MayExpand(f.member, l.pending, s.commit, l.acked) {
+		s.propose(ownership.Expand.String(), s.config.Primary, append(slices.Clone(s.config.ISR), f.member), false)
+	}
+	if !f.started && now.Sub(f.begun) > startPatience {
+		s.begin(f)
+	}
+}
+
+// thaw gives up: requests are let in, and another try is made later.
+func (s *slot) thaw(f *follower, now time.Time) {
+	f.copy.cancel()
+	s.retryAt = now.Add(backOffFirst << min(s.backOffs, backOffsMax))
+	s.backOffs++
+	pending := len(s.lead.pending) > 0
+	s.lead.endHandover(s)
+	if pending { // its acknowledgements are waited for until the epoch ends
+		s.propose(ownership.Abort.String(), s.config.Primary, s.config.ISR, false)
+	}
+}
+
+// carriesOver reports whether a hand-over goes on in the next epoch: the copy has just joined.
+func (s *slot) carriesOver(was *lead, next config) bool {
+	return s.engine.config.Frozen && was.handover != nil && was.handover.given && next.InSync(was.handover.to)
+}
