@@ -162,6 +162,7 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 	node, known := s.engine.node(m.Node)
 	hello, linked := s.engine.peer(m.Node)
 	is := ownership.Standing{Up: known && node.Status != api.NodeDown && node.Store == m.Store && linked && hello.Store == m.Store}
+	is.Leaving = linked && s.engine.leavers.include(m.Node, hello.Nonce)
 	if s.self(m) {
 		is.Up = true
 	}
@@ -232,7 +233,7 @@ func (s *slot) anyHeir() (heir member, found bool) {
 	best := len(s.want) + 1
 	for _, m := range s.config.Others() {
 		is := s.standing(m, now)
-		if !is.Up || !is.Known || is.Silent || is.Blocked {
+		if !is.Up || !is.Known || is.Silent || is.Blocked || is.Leaving {
 			continue
 		}
 		rank := slices.Index(s.want, m.Node)

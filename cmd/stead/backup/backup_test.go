@@ -104,6 +104,9 @@ func breakOff(after int) func(int, *http.Request) *api.Problem {
 	}
 }
 
+// about reports whether only those requests were repeated that were on their way when the first run broke off.
+func about(asked, want int) bool { return asked >= want && asked < want+ParallelDefault }
+
 // TestBackupAndRestore: broken off and taken up again, both ways; what comes back is what there was.
 func TestBackupAndRestore(t *testing.T) {
 	from := newFakeNode(t, func(*api.Settings) {})
@@ -120,7 +123,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	from.falter, from.asked = nil, 0
 	manifest, err := Take(t.Context(), from.config(), path)
-	if err != nil || len(manifest.Slots) != 256 || from.asked != 256-50 {
+	if err != nil || len(manifest.Slots) != 256 || !about(from.asked, 256-50) {
 		t.Fatalf("taken up again: %v, %d slots after %d requests", err, len(manifest.Slots), from.asked)
 	}
 	if slot := manifest.Slots[9]; slot.Slot != 9 || slot.Epoch != 4 || slot.Seq != 10 || slot.Bytes != 10 {
@@ -137,7 +140,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	to.falter, to.asked = nil, 0
 	progress, err := Restore(t.Context(), to.config(), path, false)
-	if err != nil || progress.Done != 100 || progress.Total != 100 || to.asked != 70 {
+	if err != nil || progress.Done != 100 || progress.Total != 100 || !about(to.asked, 70) {
 		t.Fatalf("%v, %+v after %d requests", err, progress, to.asked)
 	}
 	for slot, text := range from.texts {
