@@ -57,6 +57,7 @@ const (
 	seals
 	proposes
 	decided
+	refused
 	isRestored
 	reports
 	isRecovered
@@ -89,7 +90,7 @@ var stepWords = [actionCount]string{
 	readsBegin: "a client reads slot {slot} at n{node}, epoch {epoch}", confirms: "n{other} answers n{node} whether it is still at its epochs",
 	readsEnd: "the read of slot {slot} at n{node}, epoch {epoch}, is answered", joins: "n{node} adds n{other} to pending of slot {slot}",
 	seals: "n{node} seals slot {slot} to n{other}", proposes: "n{node} proposes {proposal} for slot {slot}, epoch {epoch}",
-	decided:    "{proposal} for slot {slot} is decided",
+	decided: "{proposal} for slot {slot} is decided", refused: "{proposal} for slot {slot} is refused",
 	isRestored: "the control plane is restored as of epoch {epoch}", reports: "n{node} registers in the new generation and reports",
 	isRecovered: "slot {slot} is recovered", wantChanges: "another want of slot {slot} is planned", misbehaves: "n{node} does for slot {slot} what the mutant does",
 }
@@ -178,7 +179,7 @@ func (m *model) facts(s *state, of *slot) ownership.Facts[member] {
 	return ownership.Facts[member]{
 		Replicas:   m.replicas,
 		Registered: func(x member) bool { return m.mutant == expandByNode || s.nodes[x.node()].known == x.store() },
-		Up:         func(x member) bool { return s.up(x) },
+		Up:         func(x member) bool { return m.mutant == takesOverDown || s.up(x) },
 		Wanted:     func(x member) bool { return wanted(x.node()) },
 		Missing: func(isr []member) int {
 			in, missing := setOf(isr), 0

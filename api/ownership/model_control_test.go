@@ -135,11 +135,11 @@ func (m *model) guidedSteps(s *state, index, node int, to emit) {
 	config := at.config(r.adopted)
 	switch {
 	case r.sealed:
-		if s.silent(at.history[r.adopted].isr[at.sealTo]) {
+		if s.silent(at.history[r.adopted].isr[at.sealTo]) && m.mutant != sealsForever {
 			m.propose(s, index, node, abort, to)
 		}
 	case r.role == opening:
-		if gone := m.silentBits(s, config.Others()); gone > 0 {
+		if gone := m.silentBits(s, config.Others()); gone > 0 && m.mutant != opensPatiently {
 			m.propose(s, index, node, shrink+gone, to)
 		}
 	default:

@@ -40,6 +40,11 @@ const (
 	batchWhole              // an answer to a question about several slots goes for all of them
 	confirmationKept        // a read is confirmed by answers from before it began
 	staleBoot               // a registration is taken though a later process of the node has registered
+
+	// These lose nothing, but leave slots unserved.
+	takesOverDown  // a transfer to a node that is down is accepted
+	opensPatiently // a primary that opens waits for members that do not answer
+	sealsForever   // a sealed primary waits for an heir that does not answer
 )
 
 func (m mutant) roleIn(config ownership.Config[member], self member, read, since uint64) ownership.Role {
@@ -163,4 +168,22 @@ func TestMutantsAreCaught(t *testing.T) {
 	f("one answer for all slots", batchWhole, twoSlots, staleRead, 9)
 	f("a read is confirmed by what came before", confirmationKept, pairRead, staleRead, 10)
 	f("a former process registers late", staleBoot, pairTwice, "the session of a process is given to one that ended before it began", 6)
+}
+
+// Each way to leave a slot unserved is found, and loses nothing.
+func TestWedgesAreFound(t *testing.T) {
+	f := func(name string, broken mutant) {
+		t.Run(name, func(t *testing.T) {
+			model := &model{bounds: moveCut, mutant: broken}
+			g := model.graph()
+			wedged := g.wedged(model.served)
+			if len(wedged) == 0 {
+				t.Fatalf("none in %d states", len(g.states))
+			}
+			t.Logf("%d of %d states, the first after %d steps", len(wedged), len(g.states), len(g.trace(wedged[0])))
+		})
+	}
+	f("a transfer to a node that is down", takesOverDown)
+	f("opening waits for the dead", opensPatiently)
+	f("a seal waits for the dead", sealsForever)
 }
