@@ -56,13 +56,13 @@ func (m *model) suspect(s *state, node int, to emit) {
 }
 
 func (m *model) wantAnew(s *state, index int, to emit) {
-	if s.resignments == m.resignments {
+	if s.replans == m.replans {
 		return
 	}
 	for want := range m.wants {
 		if uint8(want) != s.slots[index].want {
 			next := *s
-			next.resignments++
+			next.replans++
 			next.slots[index].want = uint8(want)
 			to(&next, step{action: wantChanges, slot: index}, "")
 		}
@@ -190,7 +190,9 @@ func (m *model) view(s *state, index, node int) ownership.View[member] {
 	}
 	view.Of = func(x member) ownership.Standing {
 		seq, known := r.ackOf(x)
-		return ownership.Standing{Up: s.up(x), Silent: x.node() != node && s.silent(x), CaughtUp: known && seq == ownership.Seq(r.last), Acked: seq, Known: known}
+		return ownership.Standing{
+			Up: s.up(x), Silent: x.node() != node && s.silent(x), CaughtUp: known && seq == ownership.Seq(r.last), Acked: seq, Known: known,
+		}
 	}
 	return view
 }
