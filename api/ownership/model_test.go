@@ -35,8 +35,8 @@ var big = []bounds{
 	{name: "a restore of two copies", nodes: 2, slots: 1, epochs: 4, writes: 1, suspicions: 1, restores: 1, isr: pair(), awaitEverybody: true, most: bigMost},
 }
 
-// bigMost bounds the memory of a search to about 5 GB.
-const bigMost = 12_000_000
+// bigMost bounds the memory of a search to about 6 GB.
+const bigMost = 25_000_000
 
 func TestModel(t *testing.T) {
 	var taken [actionCount]int
