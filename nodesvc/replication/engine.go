@@ -286,7 +286,11 @@ func (e *Engine) diskFull() bool { return e.full.Load() }
 
 // takeHandOver reports whether one more hand-over may begin, and counts it.
 func (e *Engine) takeHandOver() bool {
-	if e.handing.Add(1) > handOversMax {
+	limit := int64(handOversMax)
+	if e.config.Frozen {
+		limit = int64(e.config.CopySlots) // a frozen slot must not wait for its turn to be copied
+	}
+	if e.handing.Add(1) > limit {
 		e.handing.Add(-1)
 		return false
 	}
