@@ -31,7 +31,11 @@ type keyWriters struct {
 	failed       int
 }
 
-const clientKeys = 8
+// clientKeys are written to at once, each at least clientWrites times.
+const (
+	clientKeys   = 8
+	clientWrites = 40
+)
 
 func (c *keyWriters) start() {
 	c.acknowledged = make(map[int]int)
@@ -41,7 +45,9 @@ func (c *keyWriters) start() {
 			for number := 1; ; number++ {
 				select {
 				case <-c.stop:
-					return
+					if number > clientWrites {
+						return
+					}
 				default:
 				}
 				status, answer := sendTo(c.t, c.method, "http://"+c.proxy+fmt.Sprintf(c.path, key), c.body(key, number))
@@ -66,9 +72,6 @@ func (c *keyWriters) end() {
 		total += count
 	}
 	c.t.Logf("%d writes acknowledged, %d failed", total, c.failed)
-	if total < 50 {
-		c.t.Errorf("only %d writes", total)
-	}
 }
 
 func sendTo(t *testing.T, method, url, body string) (int, string) {
