@@ -34,6 +34,7 @@ type copies struct {
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
+	late   *lateAcks
 
 	mu      sync.Mutex
 	out     map[uint64]*copyOut
