@@ -64,7 +64,7 @@ type copyOut struct {
 func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
 	return &copies{
-		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut),
+		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut), late: &lateAcks{engine: engine},
 		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
 		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
