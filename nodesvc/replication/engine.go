@@ -102,6 +102,7 @@ type Engine struct {
 	making     sync.Mutex // of slots
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	told       atomic.Bool   // the control plane has said who holds what
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way
 	full       atomic.Bool  // the disk is

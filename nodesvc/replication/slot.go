@@ -212,7 +212,7 @@ func (s *slot) where() Where {
 	switch {
 	case s.lead != nil && s.lead.serves():
 		w.Place = PlaceHere
-	case s.lead != nil:
+	case s.lead != nil || s.config.Epoch == 0 && !s.engine.told.Load():
 		w.Place = PlaceComing
 	case s.recovering:
 		w.Owner = ""
