@@ -72,7 +72,7 @@ func (s *State) adoptNodes(from *State) {
 		if !node.Static() {
 			node.Session = ""
 		}
-		if node.Resets() && node.Status == api.NodeDown {
+		if node.Resets() && node.Status == api.NodeDown && !s.Managed() {
 			node.Awaited = false
 		}
 		s.nodes[i] = &node

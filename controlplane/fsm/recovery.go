@@ -82,7 +82,7 @@ func (s *State) Awaiting() []api.NodeID {
 		}
 	}
 	for i := range s.slots.count() * countIf(s.recovering > 0) {
-		if slot := s.slots.at(ring.Slot(i)); slot.Recovering() {
+		if slot := s.slots.at(ring.Slot(i)); slot.Recovering() && slot.Awaits != everybody {
 			ids = append(ids, slot.Awaits)
 		}
 	}
@@ -250,7 +250,7 @@ func (d *draft) confirm(node *Node) {
 		d.result.Node = &heard
 	}
 	if d.state.Managed() {
-		d.openAwaiting(node.Registration.ID)
+		d.openAll()
 		return
 	}
 	for i := range d.state.slots.count() * countIf(d.state.recovering > 0) {
@@ -264,6 +264,9 @@ func (d *draft) confirm(node *Node) {
 
 // RecoveringFrom counts the slots that wait for the report of a node.
 func (s *State) RecoveringFrom(id api.NodeID) int {
+	if s.Managed() && s.Node(id).awaited() {
+		return s.recovering
+	}
 	waiting := 0
 	for i := range s.slots.count() * countIf(s.recovering > 0) {
 		slot := s.slots.at(ring.Slot(i))
