@@ -49,7 +49,7 @@ func (s *State) reclaimed(slot Slot, claim []api.Replica) Slot {
 // the state; those of this generation are not.
 func (s *State) ReportOfConfigs(node api.NodeID, session api.SessionID, version api.Version, configs []api.SlotConfig) Report {
 	report := Report{Node: node, Session: session, Version: version}
-	floor := epochFloor(s.Generation)
+	floor := api.EpochFloor(s.Generation)
 	for _, config := range configs {
 		if int(config.Slot) < s.slots.count() && config.Epoch > s.slots.at(config.Slot).Known && config.Epoch <= floor && len(config.ISR) > 0 {
 			config.Want = nil
@@ -67,7 +67,7 @@ func (s *State) checkReported(configs []api.SlotConfig) error {
 		switch {
 		case int(config.Slot) >= s.slots.count():
 			return fmt.Errorf("there is no slot %d", config.Slot)
-		case config.Epoch > epochFloor(s.Generation):
+		case config.Epoch > api.EpochFloor(s.Generation):
 			return fmt.Errorf("epoch %d of slot %d is of this generation", config.Epoch, config.Slot)
 		case len(config.ISR) == 0 || len(config.ISR) > isrMax || config.PrimaryReplica().Node == "":
 			return fmt.Errorf("the in-sync set of slot %d has no primary, or more than %d members", config.Slot, isrMax)

@@ -152,14 +152,14 @@ func (s *State) checkVersions() error {
 }
 
 func (s *State) checkRecovery() error {
-	if s.Generation == 0 || s.Generation > generationMax {
+	if s.Generation == 0 || s.Generation > api.GenerationMax {
 		return fmt.Errorf("there is no generation %d", s.Generation)
 	}
 	recovering, awaited := 0, 0
 	for _, node := range s.nodes {
 		awaited += countIf(node.awaited())
 	}
-	floor := epochFloor(s.Generation)
+	floor := api.EpochFloor(s.Generation)
 	for i := range s.slots.count() {
 		slot := s.slots.at(ring.Slot(i))
 		recovering += countIf(slot.Recovering())

@@ -103,6 +103,7 @@ type Engine struct {
 	making     sync.Mutex // of slots
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way
 	full       atomic.Bool  // the disk is
