@@ -54,6 +54,7 @@ func TestRestoreOfReplicatedSlots(t *testing.T) {
 			awaitOnly(t, c, "n3", keys[0])
 			c.Nodes[2].Start()
 			t.Logf("recovered %v after the last node was back", awaitRecovered(c))
+			c.AwaitConverged()
 			mustHave(t, c, keys)
 			awaitWhole(t, c, 2)
 			mustHave(t, c, append(keys, put(t, c, "after", 20)...))
@@ -92,6 +93,7 @@ func TestRecoverOfReplicatedSlots(t *testing.T) {
 		return err == nil && shown.Leader != "" && shown.Version.Generation == 2
 	})
 	t.Logf("recovered after %v", awaitRecovered(c))
+	c.AwaitConverged()
 	mustHave(t, c, keys)
 	awaitWhole(t, c, 2)
 	mustHave(t, c, append(keys, put(t, c, "after", 20)...))
