@@ -8,7 +8,7 @@ BENCHCOUNT ?= 3
 CHAOS_TIME ?= 60s
 CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model chaos clean
+.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model chaos clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,7 +32,10 @@ test: ## the tests, with the race detector
 e2e: ## the tests that run real binaries: kill -9, restarts, real input
 	@go test -tags e2e -count=1 -timeout 20m ./tests/e2e
 
-model: ## the ownership protocol, within large bounds: about a hundred million states, 8 GB, half an hour
+e2e-long: ## what `make e2e` does a few times for takeovers, fencing and lost control planes, in full
+	@STEAD_E2E_LONG=1 go test -tags e2e -count=1 -timeout 60m -v -run 'TestTakeover|TestStoppedPrimary|TestOwnersOutliveControlPlane' ./tests/e2e
+
+model: ## the ownership protocol within large bounds: up to 25 million states each, 6 GB, about an hour
 	@GOMEMLIMIT=7GiB go test -count=1 -v -timeout 3h -run '^TestModelWithinLargeBounds$$' ./api/ownership -large
 
 # The run is detached: interrupting make leaves it running, and CHAOS_FOLDER=... of a run that was broken off goes

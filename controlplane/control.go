@@ -65,8 +65,9 @@ func (m *Member) replicate(origin fsm.Origin, command fsm.Command) (fsm.Result, 
 // beyondLevel refuses a command that not every member may know, and names the header at fault, if it is
 // one: a client may do without its key.
 func beyondLevel(level int, origin fsm.Origin, command fsm.Command) *api.Problem {
-	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
-		WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+	needed := fsm.LevelOf(origin, command)
+	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, needed).
+		WithNext("once every member runs this version: stead cluster set level=%d", needed)
 	switch {
 	case fsm.LevelOf(fsm.Origin{}, command) > level:
 		return problem

@@ -112,7 +112,7 @@ func TestNodeConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintln(c.ID, listen, c.Advertise, c.PublicAddress, c.DataDir, c.Control, c.Zone, c.Weight, c.OnDown, c.TTL, c.Service, c.Replace, c.Security)
+	got := fmt.Sprintln(c.ID, listen, c.Advertise, c.PublicAddress, c.DataDir, c.Control, c.Zone, c.Weight, c.OnDown, c.TTL, c.ServiceName, c.Replace, c.Security)
 	want := fmt.Sprintln("n7", "h:1", "h:2", "h:3", "d", []string{"a:1"}, "z", 5, api.OnDownReset, "5s", "kv", true, "{true <nil>}")
 	if got != want || c.Logger == nil {
 		t.Errorf("got  %s\nwant %s", got, want)

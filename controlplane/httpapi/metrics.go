@@ -21,7 +21,7 @@ type metrics struct {
 	verdicts *prometheus.CounterVec
 }
 
-func newMetrics(control Control, fanout *fanout, certificateExpires func() time.Time) *metrics {
+func newMetrics(control Control, fanout, slots *fanout, certificateExpires func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -38,7 +38,7 @@ func newMetrics(control Control, fanout *fanout, certificateExpires func() time.
 	for kind := range nodeKinds {
 		m.verdicts.WithLabelValues(kind.String(), proposalAccepted)
 	}
-	m.registry.MustRegister(m.requests, m.duration, m.verdicts, vitals{control, fanout}, buildInfo(), collectors.NewGoCollector(),
+	m.registry.MustRegister(m.requests, m.duration, m.verdicts, vitals{control, fanout, slots}, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerSnapshots(control)
 	if certificateExpires != nil {

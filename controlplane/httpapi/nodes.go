@@ -137,9 +137,7 @@ func (s *Server) beatNode(w http.ResponseWriter, r *http.Request) error {
 	if problem := decodeLenient(r, &beat); problem != nil {
 		return problem
 	}
-	if problem := boundMoves(beat.Moves); problem != nil {
-		return problem
-	}
+	boundMoves(beat.Moves)
 	id := api.NodeID(r.PathValue("id"))
 	if problem := s.control.Beat(id, beat, time.Now()); problem != nil {
 		return problem

@@ -15,23 +15,17 @@ const (
 	endMax = 30 * 24 * time.Hour
 )
 
-// boundMoves refuses moves that name more than there is room for.
-func boundMoves(moves *api.Moves) *api.Problem {
+// boundMoves cuts what a node says of its moves to what there is room for. It refuses nothing: a beat says
+// above all that the node lives.
+func boundMoves(moves *api.Moves) {
 	if moves == nil {
-		return nil
+		return
 	}
-	if len(moves.Blocked) > api.MovesBlockedMax {
-		return api.NewProblem(api.CodeInvalid, "%d are more than %d", len(moves.Blocked), api.MovesBlockedMax).InField("moves.blocked")
-	}
+	moves.Blocked = slices.DeleteFunc(moves.Blocked, func(b api.MoveBlocked) bool { return b.To != "" && b.To.Validate() != nil })
+	moves.Blocked = moves.Blocked[:min(len(moves.Blocked), api.MovesBlockedMax)]
 	for i, blocked := range moves.Blocked {
-		if len(blocked.Reason) > reasonLengthMax {
-			moves.Blocked[i].Reason = blocked.Reason[:reasonLengthMax]
-		}
-		if err := blocked.To.Validate(); err != nil {
-			return api.NewProblem(api.CodeInvalid, "%v", err).InField("moves.blocked")
-		}
+		moves.Blocked[i].Reason = blocked.Reason[:min(len(blocked.Reason), reasonLengthMax)]
 	}
-	return nil
 }
 
 // showProgress adds to a change that runs what the nodes told the leader of their moves. They do not say for

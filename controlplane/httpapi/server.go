@@ -70,7 +70,7 @@ func New(config Config) *Server {
 
 		decoders: make(chan struct{}, decodersMax),
 	}
-	s.metrics = newMetrics(config.Control, s.fanout, config.CertificateExpires)
+	s.metrics = newMetrics(config.Control, s.fanout, s.slots, config.CertificateExpires)
 	s.metrics.registry.MustRegister(config.Collectors...)
 	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{

@@ -21,7 +21,8 @@ type Vitals struct {
 // vitals shows how the member, the ring and the fleet stand, all of it read at one moment.
 type vitals struct {
 	control Control
-	fanout  *fanout
+	fanout  *fanout // of the ring
+	slots   *fanout
 }
 
 // reading is that moment.
@@ -38,7 +39,8 @@ type reading struct {
 	draining  int
 	held      int
 	proxies   []api.Proxy
-	watchers  int64
+	watchers  int64 // of the ring
+	followers int64 // of slots
 	leads     bool
 	inTouch   bool
 	following bool
@@ -47,7 +49,7 @@ type reading struct {
 func (v vitals) read(now time.Time) reading {
 	r := reading{
 		Vitals: v.control.Vitals(now), control: v.control, state: v.control.State(),
-		nodes: map[api.NodeStatus]int{}, proxies: v.control.Proxies(now), watchers: v.fanout.waiting.Load(),
+		nodes: map[api.NodeStatus]int{}, proxies: v.control.Proxies(now), watchers: v.fanout.waiting.Load(), followers: v.slots.waiting.Load(),
 		leads: v.control.IsLeader(), inTouch: v.control.InTouch(), following: v.control.CaughtUp(),
 	}
 	r.size, r.slots, r.standings = r.state.Size(), r.state.SlotsHeld(), standings(r.state)
@@ -145,6 +147,7 @@ var gauges = []gauge{
 	single("stead_control_history_bytes", "Memory that those ring versions hold on to.", func(r reading) int { return r.size.HistoryBytes }),
 	single("stead_control_idempotency_results", "Results remembered under idempotency keys.", func(r reading) int { return r.size.Results }),
 	single("stead_control_watchers", "Requests waiting here for a newer ring.", func(r reading) int64 { return r.watchers }),
+	single("stead_control_slot_watchers", "Requests waiting here for slots to change.", func(r reading) int64 { return r.followers }),
 	single("stead_ring_generation", "Generation of the ring.", func(r reading) uint64 { return r.state.Generation }),
 	single("stead_ring_version", "Number of the ring version.", func(r reading) uint64 { return r.state.Number }),
 	single("stead_ring_slots", "Slots of the ring.", func(r reading) int { return r.state.SlotCount() }),

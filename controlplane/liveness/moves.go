@@ -58,7 +58,6 @@ func (t *Tracker) Moving(id api.NodeID, now time.Time, said api.Moves) {
 	default: // another process, which counts from 0
 		m.bytes += said.BytesDone
 	}
-	said.Blocked = said.Blocked[:min(len(said.Blocked), api.MovesBlockedMax)]
 	m.nodes[id] = &movesOfNode{at: now, said: said}
 }
 

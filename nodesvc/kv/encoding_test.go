@@ -72,7 +72,7 @@ func TestRecord(t *testing.T) {
 		want.at.Slot = 0
 		raw := want.append()
 		got, err := readRecord(raw)
-		if got.entry.Value == nil || len(got.entry.Value) == 0 {
+		if len(got.entry.Value) == 0 {
 			got.entry.Value, want.entry.Value = nil, nil
 		}
 		if err != nil || !reflect.DeepEqual(got, want) {

@@ -138,7 +138,7 @@ func (e *Engine) sendAfter(pause time.Duration, to api.NodeID, m message) {
 func (c *copies) restore(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.closed {
+	if c.open.Err() == nil {
 		c.running.Go(f)
 	}
 }

@@ -111,6 +111,7 @@ type Engine struct {
 	attention *attention
 	proposer  *proposer
 	confirms  *confirms
+	leavers   *leavers
 	commits   *commits
 	trims     *trims
 	copies    *copies
@@ -137,7 +138,7 @@ type directory struct {
 func Open(config Config) (*Engine, error) {
 	e := &Engine{
 		config: withDefaults(config), slots: make([]atomic.Pointer[slot], 1<<config.Bits),
-		queue: newQueue(), attention: newAttention(), closing: make(chan struct{}), failed: make(chan struct{}),
+		queue: newQueue(), attention: newAttention(), closing: make(chan struct{}), leavers: newLeavers(), failed: make(chan struct{}),
 	}
 	e.logger = e.config.Logger
 	e.nodes.Store(&directory{})
@@ -285,7 +286,11 @@ func (e *Engine) diskFull() bool { return e.full.Load() }
 
 // takeHandOver reports whether one more hand-over may begin, and counts it.
 func (e *Engine) takeHandOver() bool {
-	if e.handing.Add(1) > handOversMax {
+	limit := int64(handOversMax)
+	if e.config.Frozen {
+		limit = int64(e.config.CopySlots) // a frozen slot must not wait for its turn to be copied
+	}
+	if e.handing.Add(1) > limit {
 		e.handing.Add(-1)
 		return false
 	}

@@ -56,7 +56,7 @@ func samples() []message {
 		OfferReply{Slot: 5, Copy: 1, Cursor: 2, Refusal: "disk_full"},
 		Chunk{Slot: 5, Copy: 1, Frame: []byte("octets")},
 		ChunkAck{Slot: 5, Copy: 1, Cursor: 2, Whole: true, Restored: true, Refusal: "why not"},
-		Seal{SlotEpoch: atEpoch, Last: 3},
+		Seal{SlotEpoch: atEpoch, Last: 3, Leaving: true},
 		Unsealed{atEpoch},
 		Opened{atEpoch},
 	}

@@ -18,7 +18,10 @@ import (
 	"github.com/stead-io/stead/tests/cluster"
 )
 
-var _ nodesvc.Durable = (*hooks)(nil)
+var (
+	_ nodesvc.Durable   = (*hooks)(nil)
+	_ nodesvc.Rehearser = (*hooks)(nil)
+)
 
 // hooksTo makes hooks of a service that listens already.
 func hooksTo(t *testing.T, address string) *hooks {
@@ -131,7 +134,9 @@ func TestHooksRefusals(t *testing.T) {
 		}
 	}
 	export := func(h *hooks) error { return h.Snapshot(7, io.Discard) }
-	broken := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "disk gone", http.StatusInternalServerError) }
+	broken := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "disk gone", http.StatusInternalServerError)
+	}
 	f("GET /.stead/slots/7 was answered 500 Internal Server Error: disk gone", export, broken)
 	f("cannot import slot 7: PUT", func(h *hooks) error { return h.Restore(7, strings.NewReader("x")) }, broken)
 	f("cannot delete slot 7: DELETE", func(h *hooks) error { return h.Drop(7) }, broken)

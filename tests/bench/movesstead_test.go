@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	movePatience = 20 * time.Minute
+	stalledAfter = time.Minute            // without a slot that changes
 	lookEvery    = 100 * time.Millisecond // at how far the slots are
 )
 
@@ -78,13 +78,17 @@ func wantedBy(feed api.SlotFeed) map[api.NodeID]int {
 
 func awaitSlots(t testing.TB, c *cluster.Cluster, what string, reached func(api.SlotFeed) bool) time.Duration {
 	t.Helper()
-	start := time.Now()
+	start, changed := time.Now(), time.Now()
+	var last api.SlotCursor
 	for {
 		feed, err := c.Client.Slots(t.Context())
 		if err == nil && reached(feed) {
 			return time.Since(start)
 		}
-		if time.Since(start) > movePatience {
+		if feed.Cursor != last {
+			last, changed = feed.Cursor, time.Now()
+		}
+		if time.Since(changed) > stalledAfter {
 			t.Fatalf("waited in vain for %s: %v", what, err)
 		}
 		time.Sleep(lookEvery)

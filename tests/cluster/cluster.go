@@ -103,12 +103,16 @@ func (c *Cluster) memberArgs(i int) []string {
 	args := []string{"control", "--name", name, "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
-	args = append(args, "--state", string(cmp.Or(c.options.State, api.StateNone)), "--replicas", fmt.Sprint(max(1, c.options.Replicas)))
+	args = append(args, c.stateArgs()...)
 	if c.options.DNS {
 		args = append(args, "--dns-listen", c.DNSAddrs[i])
 	}
 	args = append(args, c.tlsArgs(transport.RoleMember, name)...)
 	return append(args, c.options.ControlArgs...)
+}
+
+func (c *Cluster) stateArgs() []string {
+	return []string{"--state", string(cmp.Or(c.options.State, api.StateNone)), "--replicas", fmt.Sprint(max(1, c.options.Replicas))}
 }
 
 // AddMember starts a member that joins the first one, with a folder of its own. It takes part once it is
@@ -117,7 +121,7 @@ func (c *Cluster) AddMember(name string, extra ...string) *Process {
 	c.t.Helper()
 	address := FreeAddress(c.t)
 	args := append([]string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
-		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, c.options.ControlArgs...)
+		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, append(c.stateArgs(), c.options.ControlArgs...)...)
 	member := Run(c.t, name, Binary(c.t), append(args, extra...)...)
 	c.Members, c.APIs = append(c.Members, member), append(c.APIs, address)
 	return member

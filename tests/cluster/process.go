@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -105,6 +106,9 @@ func (p *Process) Start(args ...string) {
 
 // Upgrade has the next Start run another binary.
 func (p *Process) Upgrade(path string) { p.path = path }
+
+// Args are the flags it was started with last.
+func (p *Process) Args() []string { return slices.Clone(p.args) }
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }

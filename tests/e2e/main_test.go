@@ -20,6 +20,9 @@ import (
 	"github.com/stead-io/stead/tests/cluster"
 )
 
+// longRun: STEAD_E2E_LONG is set.
+var longRun = os.Getenv("STEAD_E2E_LONG") != ""
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	cluster.RemoveBinary()

@@ -83,10 +83,11 @@ type restoring struct {
 	record restored
 }
 
-// restored says which slots a restore has put back.
+// restored says which slots a restore has put back, and which it began to: what they hold may be of its doing.
 type restored struct {
 	Cluster api.ClusterID `json:"cluster"`
 	Slots   []api.Slot    `json:"slots"`
+	Begun   []api.Slot    `json:"begun"` // those among Slots too
 }
 
 // begin lists what is to be put back.
@@ -119,7 +120,7 @@ func (r *restoring) restore(ctx context.Context, slot api.Slot) error {
 	if err := r.folder.verify(state); err != nil {
 		return err
 	}
-	over := r.over
+	over := r.claim(slot) || r.over
 	err := r.persist(ctx, slot, func(node ring.Node) error {
 		err := r.put(ctx, node, state, over)
 		if errors.Is(err, errAgain) && api.CodeOf(err) != api.CodeNotOwner {
@@ -135,6 +136,17 @@ func (r *restoring) restore(ctx context.Context, slot api.Slot) error {
 	r.record.Slots = append(r.record.Slots, slot)
 	r.advance(state.Bytes)
 	return r.save(restoredName, r.record)
+}
+
+// claim notes that a slot is being put back, and reports whether it was begun before.
+func (r *restoring) claim(slot api.Slot) (again bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if slices.Contains(r.record.Begun, slot) {
+		return true
+	}
+	r.record.Begun = append(r.record.Begun, slot)
+	return false
 }
 
 // put sends one state to a node.
