@@ -19,21 +19,26 @@ const (
 	donePatience  = 2 * time.Minute  // for a state to be restored
 	copyTriesMax  = 5                // connections that one copy outlives
 	copyPause     = 200 * time.Millisecond
+	copiesOpenMax = 16 // states held on to at once: most of them wait for the other node's disk
 )
 
 var (
 	errRefused   = errors.New("the other node refused")
 	errSilent    = errors.New("the other node did not answer")
 	errRestoring = errors.New("the slot is being restored")
+	errCutShort  = errors.New("the copy was cut short")
 )
 
 // copies gives slots' states to other stores, a few at a time, and takes them.
 type copies struct {
 	engine *Engine
-	turns  *transfer.Turns
+	opens  *transfer.Turns    // of copies from view to restored
+	turns  *transfer.Turns    // of those, to be sent
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
+	// sending: something was sent since housekeeping looked last
+	sending atomic.Bool
 
 	mu      sync.Mutex
 	out     map[uint64]*copyOut
@@ -64,6 +69,7 @@ func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
 	return &copies{
 		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut),
+		opens: transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
 		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
 		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
@@ -114,7 +120,7 @@ func (c *copies) give(out *copyOut) {
 }
 
 func (c *copies) withTurn(out *copyOut) error {
-	done, err := c.turns.Take(out.ctx)
+	done, err := c.opens.Take(out.ctx)
 	if err != nil {
 		return err
 	}
@@ -182,33 +188,14 @@ func (s spooled) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, r)
 }
 
-// send offers the state and sends what the other node does not have of it.
+// send offers the state, sends what the other node does not have of it, and waits until it is restored there.
+// Only sending needs a turn: while one state is being made durable, others are on their way.
 func (c *copies) send(out *copyOut) error {
-	offer := out.offer
-	s := out.slot
-	s.mu.Lock()
-	if s.lead == nil {
-		s.mu.Unlock()
-		return errSilent
-	}
-	offer.SlotEpoch = s.inEpoch(s.lead.epoch)
-	s.mu.Unlock()
-	drain(out.replies)
-	drain(out.restored)
-	if !c.engine.send(out.to.Node, offer) {
-		return errSilent
-	}
-	reply, err := await(out.ctx, out.replies, offerPatience)
-	switch {
-	case err != nil:
-		return err
-	case reply.Refusal == notNow:
-		return errSilent
-	case reply.Refusal != "":
-		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
+	sent := c.sendInTurn(out)
+	if sent != nil && !errors.Is(sent, errCutShort) {
+		return sent
 	}
 	patience := donePatience
-	sent := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole})
 	if sent != nil {
 		patience = 0 // the other node may have said why
 	}
@@ -225,6 +212,50 @@ func (c *copies) send(out *copyOut) error {
 	}
 }
 
+// sendInTurn waits for a turn, offers the state and sends it.
+func (c *copies) sendInTurn(out *copyOut) error {
+	done, err := c.turns.Take(out.ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	offer, err := out.offerNow()
+	if err != nil {
+		return err
+	}
+	drain(out.replies)
+	drain(out.restored)
+	if !c.engine.send(out.to.Node, offer) {
+		return errSilent
+	}
+	reply, err := await(out.ctx, out.replies, offerPatience)
+	switch {
+	case err != nil:
+		return err
+	case reply.Refusal == notNow:
+		return errSilent
+	case reply.Refusal != "":
+		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
+	}
+	if err := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole}); err != nil {
+		return fmt.Errorf("%w: %w", errCutShort, err)
+	}
+	return nil
+}
+
+// offerNow is the offer in the present epoch.
+func (out *copyOut) offerNow() (Offer, error) {
+	s := out.slot
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lead == nil {
+		return Offer{}, errSilent
+	}
+	offer := out.offer
+	offer.SlotEpoch = s.inEpoch(s.lead.epoch)
+	return offer, nil
+}
+
 // sendFrom sends the state behind what has arrived. It ends when the connection does.
 func (out *copyOut) sendFrom(from transfer.Progress) error {
 	engine := out.slot.engine
@@ -237,6 +268,7 @@ func (out *copyOut) sendFrom(from transfer.Progress) error {
 		if err := engine.config.Network.SendBulk(ctx, out.to.Node, m.kind(), m.append(nil)); err != nil {
 			return err
 		}
+		engine.copies.sending.Store(true)
 		engine.count.bytesOut.Add(uint64(len(frame)))
 		out.sent.Add(uint64(len(frame)))
 		return nil
