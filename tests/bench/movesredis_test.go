@@ -92,10 +92,20 @@ func (r *redisCluster) join(added string) {
 	r.awaitAgreed()
 }
 
-// awaitAgreed waits until all servers see the same slots.
+// awaitAgreed waits until every server knows all others, and all see the same slots.
 func (r *redisCluster) awaitAgreed() {
 	r.t.Helper()
-	r.await("the servers of Redis to agree", func() error { return r.try("--cluster", "check", r.addresses[0]) })
+	known := fmt.Sprintf("cluster_known_nodes:%d\r\n", len(r.servers))
+	r.await("the servers of Redis to agree", func() error {
+		for _, address := range r.addresses {
+			_, port, _ := net.SplitHostPort(address)
+			info := r.command("-p", port, "cluster", "info")
+			if !strings.Contains(info, known) || !strings.Contains(info, "cluster_state:ok") {
+				return errors.New(info)
+			}
+		}
+		return r.try("--cluster", "check", r.addresses[0])
+	})
 }
 
 func (r *redisCluster) await(what string, reached func() error) {

@@ -95,7 +95,7 @@ func awaitSlots(t testing.TB, c *cluster.Cluster, what string, reached func(api.
 	}
 }
 
-// copiedBy is how many bytes of slots all nodes have received.
+// copiedBy is how many bytes all nodes have received from each other.
 func copiedBy(t testing.TB, c *cluster.Cluster) (sum int64) {
 	t.Helper()
 	for _, address := range c.NodeAddrs {
@@ -115,7 +115,7 @@ func copiedTo(t testing.TB, address string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, behind, found := strings.Cut(string(text), "\nstead_node_copied_in_bytes_total ")
+	_, behind, found := strings.Cut(string(text), "\nstead_node_peer_received_bytes_total ")
 	if !found {
 		return 0 // its slots are not open yet
 	}
