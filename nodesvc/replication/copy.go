@@ -19,7 +19,8 @@ const (
 	donePatience  = 2 * time.Minute  // for a state to be restored
 	copyTriesMax  = 5                // connections that one copy outlives
 	copyPause     = 200 * time.Millisecond
-	copiesOpenMax = 16 // states held on to at once: most of them wait for the other node's disk
+	copiesOpenMax = 32 // states held on to at once: most of them wait for the other node's disk
+	restoresMax   = 64 // states being restored at once; others wait on the disk
 )
 
 var (
@@ -34,6 +35,7 @@ type copies struct {
 	engine *Engine
 	opens  *transfer.Turns    // of copies from view to restored
 	turns  *transfer.Turns    // of those, to be sent
+	inward *transfer.Turns    // of those that came whole, to be restored
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
@@ -69,9 +71,10 @@ func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
 	return &copies{
 		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut),
-		opens: transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
-		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
-		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
+		opens:  transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
+		turns:  transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
+		inward: transfer.NewTurns(restoresMax, 1<<api.SlotBitsMax),
+		pace:   transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
 }
 
