@@ -39,6 +39,7 @@ type copies struct {
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
+	late   *lateAcks
 	// sending: something was sent since housekeeping looked last
 	sending atomic.Bool
 
@@ -70,7 +71,7 @@ type copyOut struct {
 func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
 	return &copies{
-		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut),
+		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut), late: &lateAcks{engine: engine},
 		opens:  transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
 		turns:  transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
 		inward: transfer.NewTurns(restoresMax, 1<<api.SlotBitsMax),
