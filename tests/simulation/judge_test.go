@@ -29,8 +29,9 @@ type judge struct {
 type counts struct {
 	Acked, Read, Refused, Unknown  int
 	Transfers, Promotions, Expands int
-	Shrinks, Restores              int
+	Shrinks, Restores, Reports     int
 	Crashes, Restarts, Elections   int
+	Troubles                       int
 	DiskFailures, Copies           uint64
 }
 
@@ -150,6 +151,8 @@ func (j *judge) tally(kind string) {
 		j.counts.Expands++
 	case ownership.Shrink.String():
 		j.counts.Shrinks++
+	case fsm.KindReport.String():
+		j.counts.Reports++
 	}
 }
 
@@ -168,6 +171,9 @@ func (j *judge) serves(slot api.Slot, epoch api.Epoch, by server) {
 	j.serving[at] = by
 	if config, is := j.configs[slot][epoch]; !is || config.PrimaryReplica() != by.Replica {
 		j.blame("7: %+v serves slot %d in epoch %d, which is %+v", by, slot, epoch, config)
+	}
+	if next, is := j.configs[slot][epoch+1]; is && next.Kind == ownership.Transfer.String() {
+		j.blame("7: %+v serves slot %d in epoch %d, which it had sealed: %+v", by, slot, epoch, next)
 	}
 }
 

@@ -21,7 +21,7 @@ const (
 	clientsPerLane = 3
 	tryTimeout     = 3 * time.Second
 	operationTime  = 6 * time.Second
-	think          = 60 * time.Millisecond // at most, between two operations of a client
+	think          = 120 * time.Millisecond // at most, between two operations of a client
 )
 
 // slotOf spreads lanes over the ring: two of them share each slot.
@@ -75,7 +75,6 @@ func (s *stage) useLane(ctx context.Context, lane, client int, random *rand.Rand
 
 // readAll reads every key once more.
 func (s *stage) readAll() {
-	random := rand.New(rand.NewPCG(s.scene.Seed, 99))
 	var reading sync.WaitGroup
 	for lane := range lanes {
 		for _, key := range s.history.keysOf(lane) {
@@ -88,7 +87,6 @@ func (s *stage) readAll() {
 		}
 	}
 	reading.Wait()
-	_ = random
 }
 
 // do carries an operation to whoever serves the slot: a proxy that is told not_owner asks elsewhere.

@@ -27,7 +27,7 @@ var shortScenes = []scene{
 }
 
 const (
-	shortLength = 40 * time.Second
+	shortLength = 30 * time.Second
 	longLength  = 3 * time.Minute
 )
 
@@ -84,8 +84,8 @@ func play(t *testing.T, scene scene) {
 
 // vacuous fails a run in which too little happened.
 func (c counts) vacuous(t *testing.T, scene scene) {
-	minutes := int(scene.Length/(20*time.Second)) + 1
-	if c.Acked < 200*minutes || c.Read < 200*minutes || c.Transfers < 20*minutes {
+	halves := int(scene.Length / (30 * time.Second))
+	if c.Acked < 500*halves || c.Read < 500*halves || c.Transfers < 50*halves {
 		t.Errorf("vacuous: %+v", c)
 	}
 	if scene.Replicas > 1 && c.Promotions < 10 {

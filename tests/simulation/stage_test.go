@@ -45,13 +45,12 @@ type stage struct {
 	council *council
 	judge   *judge
 	nodes   []*node
-	random  *rand.Rand // of the faults alone: who else draws has a source of its own
 	history *operations
 }
 
 func newStage(t *testing.T, scene scene) *stage {
 	record := newTranscript(scene)
-	s := &stage{T: t, scene: scene, judge: newJudge(record), random: rand.New(rand.NewPCG(scene.Seed, 1)), history: newOperations(record)}
+	s := &stage{T: t, scene: scene, judge: newJudge(record), history: newOperations(record)}
 	s.network = newNetwork(rand.New(rand.NewPCG(scene.Seed, 2)))
 	s.network.listen(clients, nil)
 	s.council = newCouncil(s.network, rand.New(rand.NewPCG(scene.Seed, 3)))
@@ -155,10 +154,11 @@ func (s *stage) settled() bool {
 func (s *stage) run() {
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
+	random := rand.New(rand.NewPCG(s.scene.Seed, 1))
 	s.found()
 	running.Go(func() { s.council.run(ctx) })
 	for _, n := range s.nodes {
-		if err := n.start(s.random); err != nil {
+		if err := n.start(random); err != nil {
 			s.judge.fault("%s does not start: %v", n.id, err)
 		}
 	}
@@ -190,9 +190,6 @@ func (s *stage) calm() {
 	for _, n := range s.nodes {
 		n.broken.Store(false)
 		n.crowd(false)
-		if n.process() == nil {
-			s.restart(n)
-		}
 	}
 	for _, n := range s.nodes {
 		_ = until(5*time.Second, func() bool { return s.operate(fsm.Drain{Node: n.id, On: false}) == nil })

@@ -2,6 +2,8 @@ package simulation
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -12,232 +14,269 @@ import (
 type trouble struct {
 	name   string
 	weight int
-	make   func(*stage)
+	make   func(*nemesis)
 }
 
-var troubles = []trouble{
-	{"crash", 6, (*stage).crashOne},
-	{"crash two", 2, (*stage).crashTwo},
-	{"leave", 3, (*stage).leaveOne},
-	{"reset", 4, (*stage).resetSome},
-	{"cut", 4, (*stage).cutPair},
-	{"cut one way", 4, (*stage).cutOneWay},
-	{"cut from the control plane", 3, (*stage).cutFromCouncil},
-	{"stand still", 3, (*stage).standStill},
-	{"leader stands still", 3, (*stage).leaderStandsStill},
-	{"other leader", 3, func(s *stage) { s.council.abdicate() }},
-	{"drain", 6, (*stage).drainOne},
-	{"reweigh", 4, (*stage).reweigh},
-	{"disk nearly full", 2, (*stage).crowdDisk},
-	{"disk full", 2, (*stage).breakDisk},
-	{"restore", 1, (*stage).restore},
+// What takes hosts and disks away comes one after the other.
+var harms = []trouble{
+	{"crash", 6, (*nemesis).crashOne},
+	{"crash two", 3, (*nemesis).crashTwo},
+	{"leave", 3, (*nemesis).leaveOne},
+	{"cut", 4, (*nemesis).cutPair},
+	{"cut one way", 4, (*nemesis).cutOneWay},
+	{"cut from the control plane", 3, (*nemesis).cutFromCouncil},
+	{"stand still", 4, (*nemesis).standStill},
+	{"disk nearly full", 2, (*nemesis).crowdDisk},
+	{"disk full", 2, (*nemesis).breakDisk},
 }
 
-// trouble makes faults for as long as the scene says. Which, of whom and for how long is drawn from the seed;
-// when each is over depends on the cluster, where it has to be whole first.
+// What moves slots, and troubles the control plane, goes on meanwhile.
+var moves = []trouble{
+	{"drain", 6, (*nemesis).drainOne},
+	{"evict", 2, (*nemesis).evictOne},
+	{"reweigh", 4, (*nemesis).reweigh},
+	{"reset", 4, (*nemesis).resetSome},
+	{"other leader", 2, func(n *nemesis) { n.council.abdicate() }},
+	{"member stands still", 3, (*nemesis).memberStandsStill},
+	{"clock jumps", 2, (*nemesis).jumpClock},
+	{"restore", 1, (*nemesis).restore},
+}
+
+// nemesis makes one kind of trouble after another. Which, of whom and for how long is drawn from the seed; when
+// it is over may depend on the cluster, where that has to be whole first.
+type nemesis struct {
+	*stage
+	random *rand.Rand
+}
+
+// trouble makes faults for as long as the scene says.
 func (s *stage) trouble() {
+	var making sync.WaitGroup
+	for i, kinds := range [][]trouble{harms, moves} {
+		n := &nemesis{stage: s, random: rand.New(rand.NewPCG(s.scene.Seed, uint64(10+i)))}
+		making.Go(func() { n.rage(kinds) })
+	}
+	making.Wait()
+}
+
+func (n *nemesis) rage(kinds []trouble) {
 	sum := 0
-	for _, kind := range troubles {
+	for _, kind := range kinds {
 		sum += kind.weight
 	}
-	for end := time.Now().Add(s.scene.Length); time.Now().Before(end) && s.judge.sound(); {
-		place := s.random.IntN(sum)
-		for _, kind := range troubles {
+	for end := time.Now().Add(n.scene.Length); time.Now().Before(end) && n.judge.sound(); n.wait(300 * time.Millisecond) {
+		place := n.random.IntN(sum)
+		for _, kind := range kinds {
 			if place -= kind.weight; place < 0 {
-				s.judge.transcript.add("trouble", fmt.Sprintf("%v %s", time.Until(end), kind.name))
-				kind.make(s)
+				n.judge.transcript.add("trouble", fmt.Sprintf("%v %s", n.scene.Length-time.Until(end), kind.name))
+				n.judge.count(func(c *counts) { c.Troubles++ })
+				kind.make(n)
 				break
 			}
 		}
-		s.wait(300 * time.Millisecond)
 	}
 }
 
 // wait lets some time go by, at most so much.
-func (s *stage) wait(atMost time.Duration) {
-	time.Sleep(time.Duration(s.random.Int64N(int64(atMost))))
+func (n *nemesis) wait(atMost time.Duration) {
+	time.Sleep(time.Duration(n.random.Int64N(int64(atMost))))
 }
 
-func (s *stage) one() *node { return s.nodes[s.random.IntN(len(s.nodes))] }
+func (n *nemesis) one() *node { return n.nodes[n.random.IntN(len(n.nodes))] }
 
-func (s *stage) two() (a, b *node) {
-	chosen := s.random.Perm(len(s.nodes))
-	return s.nodes[chosen[0]], s.nodes[chosen[1]]
+func (n *nemesis) two() (a, b *node) {
+	chosen := n.random.Perm(len(n.nodes))
+	return n.nodes[chosen[0]], n.nodes[chosen[1]]
 }
 
 // spared reports whether no copy may be taken away now: what is in memory has to be in sync elsewhere, as an
 // operator would see to. What is on disk is never lost.
-func (s *stage) spared() bool {
-	return s.scene.Memory && (s.scene.Replicas == 1 || !until(30*time.Second, s.whole))
+func (n *nemesis) spared() bool {
+	return n.scene.Memory && (n.scene.Replicas == 1 || !until(30*time.Second, n.whole))
 }
 
-func (s *stage) crashOne() { s.crashOneAfter(s.one()) }
+func (n *nemesis) crashOne() { n.crashOneAfter(n.one()) }
 
-func (s *stage) crashOneAfter(n *node) {
-	if s.spared() {
+func (n *nemesis) crashOneAfter(at *node) {
+	if n.spared() {
 		return
 	}
-	s.crash(n)
-	s.wait(4 * time.Second)
-	s.restart(n)
+	n.crash(at)
+	n.wait(4 * time.Second)
+	n.restart(at)
 }
 
-func (s *stage) crash(n *node) {
-	n.crash(s.random)
-	s.judge.count(func(c *counts) { c.Crashes++ })
+func (n *nemesis) crash(at *node) {
+	at.crash(n.random)
+	n.judge.count(func(c *counts) { c.Crashes++ })
 }
 
-func (s *stage) restart(n *node) {
-	n.broken.Store(false)
-	if err := n.start(s.random); err != nil {
-		s.judge.fault("%s does not start again: %v", n.id, err)
+func (n *nemesis) restart(at *node) {
+	at.broken.Store(false)
+	if err := at.start(n.random); err != nil {
+		n.judge.fault("%s does not start again: %v", at.id, err)
 	}
 }
 
-func (s *stage) crashTwo() {
-	a, b := s.two()
-	if s.scene.Memory {
-		s.crashOneAfter(a)
+func (n *nemesis) crashTwo() {
+	a, b := n.two()
+	if n.scene.Memory {
+		n.crashOneAfter(a)
 		return
 	}
-	s.crash(a)
-	s.wait(300 * time.Millisecond)
-	s.crash(b)
-	s.wait(3 * time.Second)
-	s.restart(a)
-	s.wait(time.Second)
-	s.restart(b)
+	n.crash(a)
+	n.wait(300 * time.Millisecond)
+	n.crash(b)
+	n.wait(3 * time.Second)
+	n.restart(a)
+	n.wait(time.Second)
+	n.restart(b)
 }
 
-func (s *stage) leaveOne() {
-	n := s.one()
-	if s.spared() {
+func (n *nemesis) leaveOne() {
+	at := n.one()
+	if n.spared() {
 		return
 	}
-	n.leave()
-	s.judge.count(func(c *counts) { c.Restarts++ })
-	s.wait(time.Second)
-	s.restart(n)
+	at.leave()
+	n.judge.count(func(c *counts) { c.Restarts++ })
+	n.wait(time.Second)
+	n.restart(at)
 }
 
-func (s *stage) resetSome() {
-	for range 1 + s.random.IntN(5) {
-		a, b := s.two()
-		s.network.cut(host(a.id), host(b.id))
-		s.wait(20 * time.Millisecond)
+func (n *nemesis) resetSome() {
+	for range 1 + n.random.IntN(5) {
+		a, b := n.two()
+		n.network.cut(host(a.id), host(b.id))
+		n.wait(20 * time.Millisecond)
 	}
 }
 
-func (s *stage) cutPair() {
-	a, b := s.two()
-	s.ways(true, [2]host{host(a.id), host(b.id)}, [2]host{host(b.id), host(a.id)})
-	s.wait(4 * time.Second)
-	s.ways(false, [2]host{host(a.id), host(b.id)}, [2]host{host(b.id), host(a.id)})
+func (n *nemesis) cutPair() {
+	a, b := n.two()
+	n.ways(true, [2]host{host(a.id), host(b.id)}, [2]host{host(b.id), host(a.id)})
+	n.wait(4 * time.Second)
+	n.ways(false, [2]host{host(a.id), host(b.id)}, [2]host{host(b.id), host(a.id)})
 }
 
-func (s *stage) ways(shut bool, ways ...[2]host) {
+func (n *nemesis) ways(shut bool, ways ...[2]host) {
 	for _, way := range ways {
-		s.network.set(way[0], way[1], shut)
+		n.network.set(way[0], way[1], shut)
 	}
 }
 
-func (s *stage) cutOneWay() {
-	a, b := s.two()
+func (n *nemesis) cutOneWay() {
+	a, b := n.two()
 	way := [2]host{host(a.id), host(b.id)}
-	s.ways(true, way)
-	s.wait(4 * time.Second)
-	s.ways(false, way)
+	n.ways(true, way)
+	n.wait(4 * time.Second)
+	n.ways(false, way)
 }
 
 // cutFromCouncil cuts a node off from the control plane, or from a part of it, in one direction or both.
-func (s *stage) cutFromCouncil() {
-	n, members, back := s.one(), 1+s.random.IntN(seats), s.random.IntN(2) == 0
+func (n *nemesis) cutFromCouncil() {
+	at, members, back := n.one(), 1+n.random.IntN(seats), n.random.IntN(2) == 0
 	var ways [][2]host
-	for _, member := range s.council.seats[:members] {
-		ways = append(ways, [2]host{host(n.id), member.host})
+	for _, member := range n.council.seats[:members] {
+		ways = append(ways, [2]host{host(at.id), member.host})
 		if back {
-			ways = append(ways, [2]host{member.host, host(n.id)})
+			ways = append(ways, [2]host{member.host, host(at.id)})
 		}
 	}
-	s.ways(true, ways...)
-	s.wait(6 * time.Second)
-	s.ways(false, ways...)
+	n.ways(true, ways...)
+	n.wait(6 * time.Second)
+	n.ways(false, ways...)
 }
 
-func (s *stage) standStill() {
-	n := s.one()
-	s.network.freeze(host(n.id), true)
-	s.wait(5 * time.Second)
-	s.network.freeze(host(n.id), false)
+func (n *nemesis) standStill() {
+	at := n.one()
+	n.network.freeze(host(at.id), true)
+	n.wait(5 * time.Second)
+	n.network.freeze(host(at.id), false)
 }
 
-func (s *stage) leaderStandsStill() {
-	s.council.mu.Lock()
-	leader := s.council.leader
-	s.council.mu.Unlock()
-	if leader == nil {
+// memberStandsStill has a member of the control plane stand still, the leader or one that falls behind.
+func (n *nemesis) memberStandsStill() {
+	at := n.council.seats[n.random.IntN(seats)].host
+	n.network.freeze(at, true)
+	n.wait(4 * time.Second)
+	n.network.freeze(at, false)
+}
+
+// jumpClock sets a member's wall clock, forwards or back.
+func (n *nemesis) jumpClock() {
+	by := time.Duration(n.random.Int64N(int64(2*time.Hour))) - time.Hour
+	at := n.council.seats[n.random.IntN(seats)]
+	n.council.mu.Lock()
+	defer n.council.mu.Unlock()
+	at.skew += by
+}
+
+func (n *nemesis) drainOne() {
+	at := n.one()
+	n.rid(at, fsm.Drain{Node: at.id, On: true})
+}
+
+func (n *nemesis) evictOne() {
+	at := n.one()
+	n.rid(at, fsm.Evict{Node: at.id})
+}
+
+// rid has a node hold nothing for a while.
+func (n *nemesis) rid(at *node, command fsm.Command) {
+	if n.operate(command) != nil {
 		return
 	}
-	s.network.freeze(leader.host, true)
-	s.wait(4 * time.Second)
-	s.network.freeze(leader.host, false)
+	n.wait(3 * time.Second)
+	_ = until(10*time.Second, func() bool { return n.operate(fsm.Drain{Node: at.id, On: false}) == nil })
 }
 
-func (s *stage) drainOne() {
-	n := s.one()
-	if s.operate(fsm.Drain{Node: n.id, On: true}) != nil {
-		return
-	}
-	s.wait(3 * time.Second)
-	_ = until(10*time.Second, func() bool { return s.operate(fsm.Drain{Node: n.id, On: false}) == nil })
+func (n *nemesis) reweigh() {
+	weight := 1 + n.random.IntN(4)
+	_ = n.operate(fsm.Patch{Node: n.one().id, Patch: api.NodePatch{Weight: &weight}})
+	n.wait(time.Second)
 }
 
-func (s *stage) reweigh() {
-	weight := 1 + s.random.IntN(4)
-	_ = s.operate(fsm.Patch{Node: s.one().id, Patch: api.NodePatch{Weight: &weight}})
-	s.wait(time.Second)
-}
-
-func (s *stage) crowdDisk() {
-	n := s.one()
-	n.crowd(true)
-	s.wait(3 * time.Second)
-	n.crowd(false)
+func (n *nemesis) crowdDisk() {
+	at := n.one()
+	at.crowd(true)
+	n.wait(3 * time.Second)
+	at.crowd(false)
 }
 
 // breakDisk has a disk take no writes. Its store fails, and its process ends with it.
-func (s *stage) breakDisk() {
-	n := s.one()
-	p := n.process()
-	if s.scene.Memory || p == nil {
+func (n *nemesis) breakDisk() {
+	at := n.one()
+	p := at.process()
+	if n.scene.Memory || p == nil {
 		return
 	}
-	n.broken.Store(true)
+	at.broken.Store(true)
 	if until(3*time.Second, func() bool { return p.engine.Err() != nil }) {
-		s.judge.count(func(c *counts) { c.DiskFailures++ })
+		n.judge.count(func(c *counts) { c.DiskFailures++ })
 	}
-	s.crash(n)
-	s.wait(3 * time.Second)
-	s.restart(n)
+	n.crash(at)
+	n.wait(3 * time.Second)
+	n.restart(at)
 }
 
 // restore puts back a state of the control plane from a while ago.
-func (s *stage) restore() {
-	s.council.mu.Lock()
-	states := s.council.states
-	back := 1 + s.random.IntN(200)
-	s.council.mu.Unlock()
+func (n *nemesis) restore() {
+	n.council.mu.Lock()
+	states := n.council.states
+	back := 1 + n.random.IntN(200)
+	n.council.mu.Unlock()
 	from := states[max(len(states)-back, len(states)/2)]
-	if s.scene.Memory || from.Recovers() {
+	if n.scene.Memory || from.Recovers() {
 		return
 	}
 	command, err := fsm.RestoreOf(from, false)
 	if err != nil {
-		s.judge.fault("a state cannot be restored: %v", err)
+		n.judge.fault("a state cannot be restored: %v", err)
 		return
 	}
-	if s.operate(command) == nil {
-		s.judge.count(func(c *counts) { c.Restores++ })
-		_ = until(30*time.Second, func() bool { return !s.council.newest().Recovers() })
+	if n.operate(command) == nil {
+		n.judge.count(func(c *counts) { c.Restores++ })
+		_ = until(30*time.Second, func() bool { return !n.council.newest().Recovers() })
 	}
 }
