@@ -129,9 +129,16 @@ func until(atMost time.Duration, is func() bool) bool {
 	return true
 }
 
-// whole reports whether every slot has all the copies that it should, and serves.
+// whole reports whether every slot has all the copies that it should, and serves. A store in memory that is
+// listed may be gone: its node has to be registered with the one it runs with.
 func (s *stage) whole() bool {
 	state := s.council.newest()
+	for _, n := range s.nodes {
+		listed := state.Node(n.id)
+		if n.process() == nil || listed == nil || listed.Status != api.NodeUp || listed.Registration.StoreID != n.store {
+			return false
+		}
+	}
 	for _, config := range state.SlotsSince(0, true) {
 		if config.Primary == "" || len(config.ISR) < s.scene.Replicas {
 			return false
