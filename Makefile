@@ -35,7 +35,7 @@ e2e: ## the tests that run real binaries: kill -9, restarts, real input
 e2e-long: ## what `make e2e` does a few times for takeovers, fencing and lost control planes, in full
 	@STEAD_E2E_LONG=1 go test -tags e2e -count=1 -timeout 60m -v -run 'TestTakeover|TestStoppedPrimary|TestOwnersOutliveControlPlane' ./tests/e2e
 
-model: ## the ownership protocol, within large bounds: about a hundred million states, 8 GB, half an hour
+model: ## the ownership protocol within large bounds: up to 25 million states each, 6 GB, about an hour
 	@GOMEMLIMIT=7GiB go test -count=1 -v -timeout 3h -run '^TestModelWithinLargeBounds$$' ./api/ownership -large
 
 # The run is detached: interrupting make leaves it running, and CHAOS_FOLDER=... of a run that was broken off goes

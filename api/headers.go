@@ -12,6 +12,11 @@ const (
 	HeaderEpoch = "Stead-Epoch"
 	// HeaderOwner names, on a 421, the node that holds the slot: an id, never an address.
 	HeaderOwner = "Stead-Owner"
+	// HeaderRead says, with the value "local", that a read may be answered from what the node believes,
+	// without asking the slot's other replicas: it may be stale.
+	HeaderRead = "Stead-Read"
+	// HeaderSeq numbers, on a slot's state, the last record that it holds.
+	HeaderSeq = "Stead-Seq"
 	// HeaderShow asks the proxy, with the value "node", to name in its answer the node, slot and
 	// epoch that served a request.
 	HeaderShow = "Stead-Show"
@@ -37,6 +42,9 @@ const (
 	// HeaderActor names who asked for a change, in the caller's own words; history repeats it.
 	HeaderActor = "Stead-Actor"
 )
+
+// ReadLocal is the value of HeaderRead.
+const ReadLocal = "local"
 
 // Media types of the ring (see docs/api/ring.md). A parameter v other than 1 is not acceptable.
 const (

@@ -281,6 +281,8 @@ type Node struct {
 	// LastBeat is leader-local: how long ago the leader heard from the node.
 	LastBeat *Duration `json:"last_beat,omitempty"`
 	Load     *Load     `json:"load,omitempty"`
+	// Moves is leader-local too: what the node last said of handing slots over.
+	Moves *Moves `json:"moves,omitempty"`
 }
 
 // NodeList answers GET /v1/nodes.

@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -37,6 +39,50 @@ func (c SlotConfig) PrimaryReplica() Replica {
 	return Replica{}
 }
 
+// SlotStanding is how a slot is, in one word.
+type SlotStanding string
+
+const (
+	SlotSettled    SlotStanding = "settled"    // held as wanted
+	SlotMoving     SlotStanding = "moving"     // served, but not yet, or not any more, by all who should hold it
+	SlotStranded   SlotStanding = "stranded"   // its primary is down, and nobody else in sync is up
+	SlotRecovering SlotStanding = "recovering" // the state was restored; nobody serves it until stores report
+	SlotUnassigned SlotStanding = "unassigned" // nobody holds it
+)
+
+// SlotStandings lists them all.
+var SlotStandings = []SlotStanding{SlotSettled, SlotMoving, SlotStranded, SlotRecovering, SlotUnassigned}
+
+// Standing is how the slot is, given which nodes are down.
+func (c SlotConfig) Standing(down func(NodeID) bool) SlotStanding {
+	switch {
+	case c.Recovering:
+		return SlotRecovering
+	case c.Primary == "":
+		return SlotUnassigned
+	case down(c.Primary):
+		return SlotStranded
+	case len(c.Want) == 0 || c.asWanted():
+		return SlotSettled
+	default:
+		return SlotMoving
+	}
+}
+
+func (c SlotConfig) asWanted() bool {
+	for _, replica := range c.ISR {
+		if !slices.Contains(c.Want, replica.Node) {
+			return false
+		}
+	}
+	return c.Primary == c.Want[0] && len(c.ISR) == len(c.Want)
+}
+
+// Holds reports whether a node has all of the slot's state.
+func (c SlotConfig) Holds(node NodeID) bool {
+	return c.Primary == node || slices.ContainsFunc(c.ISR, func(r Replica) bool { return r.Node == node })
+}
+
 // SlotNode is a node as those that hold slots see it.
 type SlotNode struct {
 	ID      NodeID     `json:"id"`
@@ -67,6 +113,11 @@ func ParseSlotCursor(text string) (SlotCursor, error) {
 	return SlotCursor{Generation: g, Index: i}, nil
 }
 
+// Compare returns -1, 0 or +1 as c comes before, is, or comes after other.
+func (c SlotCursor) Compare(other SlotCursor) int {
+	return cmp.Or(cmp.Compare(c.Generation, other.Generation), cmp.Compare(c.Index, other.Index))
+}
+
 // SlotFeed answers GET /v1/slots: the configurations that changed since a cursor, all of them if Full. They
 // were committed, so a reader may act on each whose epoch is higher than the one it knows.
 type SlotFeed struct {
@@ -79,8 +130,11 @@ type SlotFeed struct {
 	Slots    []SlotConfig `json:"slots"` // ascending
 }
 
-// SlotProposalsMax is how many proposals one request carries.
-const SlotProposalsMax = 64
+// Bounds on what a node may propose.
+const (
+	SlotProposalsMax = 64 // proposals of one request
+	SlotISRMax       = 32 // members of one in-sync set: those of several wants, while slots move
+)
 
 // SlotProposal asks for the next configuration of a slot: compare the epoch, and set.
 type SlotProposal struct {
@@ -113,4 +167,66 @@ type SlotVerdicts struct {
 	Version  Version       `json:"version"`
 	Cursor   SlotCursor    `json:"cursor"` // at which the configurations were read
 	Verdicts []SlotVerdict `json:"verdicts"`
+}
+
+// Validate reports the first field that cannot stand, whatever the slots' configurations are.
+func (p SlotProposals) Validate() *Problem {
+	if err := p.Node.Validate(); err != nil {
+		return NewProblem(CodeInvalid, "%v", err).InField("node")
+	}
+	if len(p.Proposals) == 0 || len(p.Proposals) > SlotProposalsMax {
+		return NewProblem(CodeInvalid, "1 to %d proposals go into a request, not %d", SlotProposalsMax, len(p.Proposals)).InField("proposals")
+	}
+	for i, proposal := range p.Proposals {
+		if problem := proposal.validate(); problem != nil {
+			return problem.InField(fmt.Sprintf("proposals[%d].%s", i, problem.Field))
+		}
+	}
+	return nil
+}
+
+func (p SlotProposal) validate() *Problem {
+	if err := p.Primary.Validate(); err != nil {
+		return NewProblem(CodeInvalid, "%v", err).InField("primary")
+	}
+	if len(p.ISR) == 0 || len(p.ISR) > SlotISRMax {
+		return NewProblem(CodeInvalid, "an in-sync set has 1 to %d members, not %d", SlotISRMax, len(p.ISR)).InField("isr")
+	}
+	for _, replica := range p.ISR {
+		if err := replica.Node.Validate(); err != nil {
+			return NewProblem(CodeInvalid, "%v", err).InField("isr")
+		}
+		if err := replica.Store.Validate(); replica.Store != "" && err != nil {
+			return NewProblem(CodeInvalid, "%v", err).InField("isr")
+		}
+	}
+	if p.Base >= 1<<53-1 {
+		return NewProblem(CodeInvalid, "%d is past 2^53-2", p.Base).InField("base")
+	}
+	return nil
+}
+
+// SlotForce is the body of POST /v1/slots/{slot}/force: who is to hold the slot, whatever it has of it.
+type SlotForce struct {
+	Node NodeID `json:"node"`
+}
+
+// Evicted answers POST /v1/nodes/{id}/evict.
+type Evicted struct {
+	Changed
+	// Kept are the slots that the node still holds, by why no other node can take them; ascending.
+	Kept []SlotsKept `json:"kept,omitempty"`
+}
+
+// SlotsKept are slots that stay where they are, for one reason.
+type SlotsKept struct {
+	Reason string `json:"reason"`
+	Slots  []Slot `json:"slots"`
+}
+
+// SlotReport is the body of POST /v1/nodes/{id}/slots: the configurations that the node's store had adopted
+// before the state was restored.
+type SlotReport struct {
+	Session SessionID    `json:"session"`
+	Slots   []SlotConfig `json:"slots"`
 }

@@ -65,8 +65,9 @@ func (m *Member) replicate(origin fsm.Origin, command fsm.Command) (fsm.Result, 
 // beyondLevel refuses a command that not every member may know, and names the header at fault, if it is
 // one: a client may do without its key.
 func beyondLevel(level int, origin fsm.Origin, command fsm.Command) *api.Problem {
-	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, fsm.LevelOf(origin, command)).
-		WithNext("once every member runs this version: stead cluster set level=%d", fsm.LevelSupported)
+	needed := fsm.LevelOf(origin, command)
+	problem := api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, this needs %d", level, needed).
+		WithNext("once every member runs this version: stead cluster set level=%d", needed)
 	switch {
 	case fsm.LevelOf(fsm.Origin{}, command) > level:
 		return problem
@@ -185,6 +186,9 @@ func (m *Member) Beat(id api.NodeID, beat api.Beat, now time.Time) *api.Problem 
 		case beat.Unhealthy == "":
 			tracker.Heard(id, now, beat.Load)
 		}
+		if beat.Moves != nil {
+			tracker.Moving(id, now, *beat.Moves)
+		}
 	})
 	if !leads {
 		return noLeader()
@@ -203,6 +207,18 @@ func (m *Member) probed(id api.NodeID, healthy bool) {
 func (m *Member) LastHeard(id api.NodeID, now time.Time) (ago time.Duration, load *api.Load, known bool) {
 	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { ago, load, known = tracker.LastHeard(id, now) })
 	return ago, load, known
+}
+
+// MovesOf is what a node told the leader lately of its moves, nil if it did not.
+func (m *Member) MovesOf(id api.NodeID, now time.Time) (said *api.Moves) {
+	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { said = tracker.MovesOf(id, now) })
+	return said
+}
+
+// Pace is how far and how fast slots move by what nodes told the leader, bytes from since on.
+func (m *Member) Pace(since, now time.Time) (pace liveness.Pace) {
+	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { pace = tracker.Pace(since, now) })
+	return pace
 }
 
 // ProxyBeat notes that a proxy lives.

@@ -233,7 +233,7 @@ func TestRefusalsOfOldClustersNameTheHeader(t *testing.T) {
 	f := func(origin fsm.Origin, command fsm.Command, field string) {
 		t.Helper()
 		problem := beyondLevel(1, origin, command)
-		if problem.Code != api.CodeUnsupported || problem.Field != field || !strings.Contains(problem.Next, "stead cluster set level=3") {
+		if problem.Code != api.CodeUnsupported || problem.Field != field || !strings.Contains(problem.Next, "stead cluster set level=2") {
 			t.Errorf("%+v %T: %v, field %q, next %q", origin, command, problem, problem.Field, problem.Next)
 		}
 	}

@@ -13,16 +13,16 @@ import (
 
 func TestFolderKeepsItsIdentity(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "made", "on", "the", "way")
-	first, err := openFolder(path, "n0")
+	first, err := openFolder(path, "n0", layoutPlain)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openFolder(path, "n0"); !errors.Is(err, durable.ErrLocked) {
+	if _, err := openFolder(path, "n0", layoutPlain); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("a second process got the folder: %v", err)
 	}
 	first.close()
 	for boot := uint64(2); boot < 5; boot++ {
-		again, err := openFolder(path, "n0")
+		again, err := openFolder(path, "n0", layoutPlain)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,14 +31,14 @@ func TestFolderKeepsItsIdentity(t *testing.T) {
 		}
 		again.close()
 	}
-	if _, err := openFolder(path, "n1"); !errors.Is(err, ErrForeignFolder) {
+	if _, err := openFolder(path, "n1", layoutPlain); !errors.Is(err, ErrForeignFolder) {
 		t.Errorf("another node got the folder: %v", err)
 	}
 }
 
 func TestMemoryStoreIsNewEachTime(t *testing.T) {
-	first, errFirst := openFolder("", "n0")
-	second, errSecond := openFolder("", "n0")
+	first, errFirst := openFolder("", "n0", layoutPlain)
+	second, errSecond := openFolder("", "n0", layoutPlain)
 	if err := errors.Join(errFirst, errSecond); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestMemoryStoreIsNewEachTime(t *testing.T) {
 func TestFolderBelongsToOneCluster(t *testing.T) {
 	path := t.TempDir()
 	reopen := func() *folder {
-		f, err := openFolder(path, "n0")
+		f, err := openFolder(path, "n0", layoutPlain)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +84,7 @@ func TestFolderBelongsToOneCluster(t *testing.T) {
 }
 
 func TestFolderKeepsTheRing(t *testing.T) {
-	f, err := openFolder(t.TempDir(), "n0")
+	f, err := openFolder(t.TempDir(), "n0", layoutPlain)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,12 +121,57 @@ func TestIdentityThatCannotBeRead(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(path, identityName), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := openFolder(path, "n0"); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := openFolder(path, "n0", layoutPlain); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", content, err, want)
 		}
 	}
 	run(``, "cannot read store.json")
 	run(`{"layout":1`, "cannot read store.json")
 	run(`{"layout":1,"node":"n0","store_id":"x","boot":3}`, "store id")
-	run(`{"layout":2}`, "layout 2")
+	run(`{"layout":3}`, "layout 3")
+}
+
+// TestFolderOfSlots: a folder without slots becomes one with, and never the other way round; entries that an
+// earlier key-value node kept without a log are not passed over.
+func TestFolderOfSlots(t *testing.T) {
+	reopen := func(path string, layout int) *folder {
+		f, err := openFolder(path, "n0", layout)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	path := t.TempDir()
+	f := reopen(path, layoutPlain)
+	if err := f.settle(testView(t, 1, 1, "n0")); err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+
+	f = reopen(path, layoutSlots)
+	if err := f.settle(testViewOf(t, testSettings(), otherCluster, 1, 1, "n0")); !errors.Is(err, ErrForeignFolder) {
+		t.Errorf("another cluster's: %v", err)
+	}
+	if err := f.settle(testView(t, 1, 1, "n0")); err != nil || f.identity.Home.State != api.StateNone {
+		t.Errorf("%v, home %+v", err, f.identity.Home)
+	}
+	managed := testSettings()
+	managed.State = api.StateManaged
+	if err := f.settle(testViewOf(t, managed, testCluster, 1, 1, "n0")); err == nil || !strings.Contains(err.Error(), "state") {
+		t.Errorf("another state: %v", err)
+	}
+	f.close()
+	if _, err := openFolder(path, "n0", layoutPlain); !errors.Is(err, ErrForeignFolder) {
+		t.Errorf("without a service: %v", err)
+	}
+
+	former := t.TempDir()
+	reopen(former, layoutPlain).close()
+	if err := os.Mkdir(filepath.Join(former, formerKV), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openFolder(former, "n0", layoutSlots); err == nil || !strings.Contains(err.Error(), "empty folder") {
+		t.Errorf("with entries from before: %v", err)
+	}
+	reopen(former, layoutPlain).close()
 }

@@ -24,15 +24,20 @@ func (n *Node) follow(view *ring.View) {
 	last := n.View()
 	n.ring.advance(view)
 	if last != nil && last.Table.Version.Generation < view.Table.Version.Generation {
-		select {
-		case n.reborn <- struct{}{}:
-		default: // it is being told already
-		}
+		n.rouse()
 	}
 	select {
 	case <-n.live:
 	default:
 		close(n.live)
+	}
+}
+
+// rouse has the membership loop look at once how it stands with the control plane.
+func (n *Node) rouse() {
+	select {
+	case n.reborn <- struct{}{}:
+	default: // it is being told already
 	}
 }
 

@@ -1,11 +1,12 @@
 package nodesvc
 
 import (
-	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 // verdict is what a node does with a request for a slot.
@@ -14,16 +15,16 @@ type verdict uint8
 const (
 	serve    verdict = iota // the node is primary
 	redirect                // it is not: nothing of the request is applied
-	park                    // the request was routed by a newer ring than the node knows
+	park                    // the slot is coming, or the request was routed by a newer ring than the node knows
 )
 
-// judge decides by the node's own view alone: an older stamp at the primary is served, a newer one
-// waits for the view to catch up.
-func judge(primary bool, epoch, stamp api.Epoch) verdict {
+// judge decides by what the node knows alone: an older stamp at the primary is served, a newer one waits for
+// the node to know as much.
+func judge(where replication.Where, stamp api.Epoch) verdict {
 	switch {
-	case stamp > epoch:
+	case stamp > where.Epoch, where.Place == replication.PlaceComing:
 		return park
-	case primary:
+	case where.Place == replication.PlaceHere:
 		return serve
 	default:
 		return redirect
@@ -33,77 +34,88 @@ func judge(primary bool, epoch, stamp api.Epoch) verdict {
 // Guard lets a request through to next only while this node is primary of its key's slot; KeyOf,
 // SlotOf and RouteOf then tell next what was found. Any other request gets its answer here: 421
 // names the node that holds the slot, and of such a request nothing was applied, not even its body
-// read. Answers carry the epoch the node knows, but for a 421 that is next's own.
+// read. Answers carry the epoch the node knows, but for a 421 that is next's own. With a Service, paths below
+// InternalPrefix are the node's own.
 func (n *Node) Guard(next http.Handler) http.Handler {
+	internal := n.Internal()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.config.Service != nil && strings.HasPrefix(r.URL.Path, InternalPrefix) {
+			internal.ServeHTTP(w, r)
+			return
+		}
 		if problem := checkCaller(r); problem != nil {
 			n.refuse(w, problem)
 			return
 		}
-		if !n.gate.enter() {
-			n.refuse(w, draining())
-			return
+		inside := n.gate.enter()
+		if inside {
+			defer n.gate.leave()
 		}
-		defer n.gate.leave()
-		now := n.ring.current.Load()
-		if now.view == nil {
-			n.refuse(w, noRing())
-			return
-		}
-		route, problem := readRoute(r.Header, now.view)
+		route, problem := n.routeOf(r)
 		switch {
+		case !inside && (problem != nil || route.Key == nil || !n.gone(route.Slot)):
+			n.refuse(w, draining())
 		case problem != nil:
 			n.refuse(w, problem)
+		case !inside:
+			n.stats.redirected.Add(1)
+			n.redirect(w, n.where(route.Slot), route.Slot)
 		case route.Key == nil:
 			n.stats.served.Add(1)
-			next.ServeHTTP(w, r)
+			n.passage(r, route).pass(next, w, r)
 		default:
-			n.admit(w, r, next, n.catchUp(r.Context(), now, route), route)
+			n.admit(w, r, next, route)
 		}
 	})
 }
 
-// catchUp parks a request that knows more than the node, until the node knows as much, the wait is
-// over, or too many wait already; what then counts is the newest standing.
-func (n *Node) catchUp(ctx context.Context, now *standing, route Route) *standing {
-	known := func(s *standing) bool {
-		primary, epoch := s.primaryOf(route.Slot)
-		return judge(primary, epoch, route.Epoch) != park
+// routeOf reads a request's route by the newest ring, and fails while the node does not know enough to serve.
+func (n *Node) routeOf(r *http.Request) (Route, *api.Problem) {
+	view := n.View()
+	if view == nil {
+		return Route{}, noRing()
 	}
-	if known(now) {
-		return now
+	if n.config.Service != nil && n.keeper.Load() == nil {
+		return Route{}, n.unopened()
 	}
-	defer n.parked.Add(-1)
-	if n.parked.Add(1) > int64(n.config.ParkedMax) {
-		n.stats.unparked.Add(1)
-		return n.ring.current.Load()
-	}
-	ctx, cancel := context.WithTimeout(ctx, n.config.ParkWait)
-	defer cancel()
-	return n.ring.until(ctx, known)
+	return readRoute(r.Header, view)
+}
+
+// gone reports whether a node that is leaving has handed the slot over: its late requests need not fail.
+func (n *Node) gone(slot api.Slot) bool {
+	return n.keeper.Load() != nil && n.Err() == nil && n.where(slot).Place == replication.PlaceElsewhere
+}
+
+func (n *Node) passage(r *http.Request, route Route) *passage {
+	return &passage{node: n, route: route, local: r.Header.Get(api.HeaderRead) == api.ReadLocal}
 }
 
 // admit acts on the node's role in the slot.
-func (n *Node) admit(w http.ResponseWriter, r *http.Request, next http.Handler, now *standing, route Route) {
-	primary, epoch := now.primaryOf(route.Slot)
-	if !primary {
+func (n *Node) admit(w http.ResponseWriter, r *http.Request, next http.Handler, route Route) {
+	where, problem := n.catchUp(r, route)
+	switch {
+	case problem != nil:
+		n.refuse(w, problem)
+		return
+	case where.Place == replication.PlaceElsewhere:
 		n.stats.redirected.Add(1)
-		n.redirect(w, now, route.Slot, epoch)
+		n.redirect(w, where, route.Slot)
 		return
 	}
 	n.stats.served.Add(1)
-	route.Epoch = epoch
-	stamped := &stampedWriter{ResponseWriter: w, epoch: epoch}
-	next.ServeHTTP(stamped, r.WithContext(context.WithValue(r.Context(), routeKey{}, route)))
+	route.Epoch = where.Epoch
+	through := n.passage(r, route)
+	stamped := &stampedWriter{ResponseWriter: w, passage: through}
+	through.pass(next, stamped, r)
 	stamped.finish()
 }
 
-func (n *Node) redirect(w http.ResponseWriter, now *standing, slot api.Slot, epoch api.Epoch) {
-	w.Header().Set(api.HeaderEpoch, formatEpoch(epoch))
+func (n *Node) redirect(w http.ResponseWriter, where replication.Where, slot api.Slot) {
+	w.Header().Set(api.HeaderEpoch, formatEpoch(where.Epoch))
 	problem := api.NewProblem(api.CodeNotOwner, "node %s does not hold slot %d", n.config.ID, slot)
-	if owner := now.ownerOf(slot); owner != "" {
-		w.Header().Set(api.HeaderOwner, string(owner))
-		problem.Detail += "; " + string(owner) + " does"
+	if where.Owner != "" {
+		w.Header().Set(api.HeaderOwner, string(where.Owner))
+		problem.Detail += "; " + string(where.Owner) + " does"
 	}
 	problem.WriteTo(w)
 }
@@ -124,11 +136,11 @@ func noRing() *api.Problem {
 func formatEpoch(epoch api.Epoch) string { return strconv.FormatUint(uint64(epoch), 10) }
 
 // stampedWriter puts the epoch on the final answer, whatever the handler did to the headers before.
-// A 421 of the handler's own goes without, or a proxy would take it for the guard's.
+// A 421 of the handler's own goes without, or a proxy would take it for the guard's; WriteError's is the guard's.
 type stampedWriter struct {
 	http.ResponseWriter
-	epoch api.Epoch
-	final bool // the status line is written
+	passage *passage
+	final   bool // the status line is written
 }
 
 // WriteHeader stamps the final status line; informational ones pass as they are.
@@ -164,7 +176,11 @@ func (w *stampedWriter) finish() {
 func (w *stampedWriter) stamp(status int) {
 	w.final = true
 	w.Header().Del(api.HeaderEpoch)
-	if status != http.StatusMisdirectedRequest {
-		w.Header().Set(api.HeaderEpoch, formatEpoch(w.epoch))
+	away := w.passage.away.Load()
+	switch {
+	case status != http.StatusMisdirectedRequest:
+		w.Header().Set(api.HeaderEpoch, formatEpoch(w.passage.route.Epoch))
+	case away != nil:
+		w.Header().Set(api.HeaderEpoch, formatEpoch(away.Epoch))
 	}
 }

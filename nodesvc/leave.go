@@ -16,7 +16,8 @@ const (
 
 // Leave takes the node out of service in good order, within ctx. A node whose slots wait for it
 // stops taking requests, finishes those inside and says that it is leaving; a reset node first hands
-// its slots back and at last removes itself, unless it is in maintenance. The service goes on serving
+// its slots back and at last removes itself, unless it is in maintenance; one with replicas first has those
+// in sync take its slots over, and sends late requests there to the end. The service goes on serving
 // until Leave returns. A second call returns what the first did.
 func (n *Node) Leave(ctx context.Context) error {
 	n.leaveOnce.Do(func() { n.leaveErr = n.leave(ctx) })
@@ -24,7 +25,13 @@ func (n *Node) Leave(ctx context.Context) error {
 }
 
 func (n *Node) leave(ctx context.Context) error {
-	member := n.session.Load() != nil && n.Err() == nil
+	member := n.registered.Load() != nil && n.Err() == nil
+	if opened := n.keeper.Load(); opened != nil && opened.state != api.StateNone {
+		if member {
+			n.yield(ctx, opened.engine)
+		}
+		return n.part(ctx, member)
+	}
 	emptied := member && n.config.OnDown == api.OnDownReset && n.handBack(ctx)
 	finished := n.finish(ctx)
 	n.withdraw(ctx)
@@ -32,6 +39,25 @@ func (n *Node) leave(ctx context.Context) error {
 		n.farewell(ctx, emptied)
 	}
 	return finished
+}
+
+// part says that the node leaves before it stops serving: whoever hears it sends nothing more here, while
+// what is on its way still finds the slots that nobody could take.
+func (n *Node) part(ctx context.Context, member bool) error {
+	n.withdraw(ctx)
+	if member {
+		n.farewell(ctx, false)
+	}
+	return n.finish(ctx)
+}
+
+// yield hands over all slots that a replica in sync can take.
+func (n *Node) yield(ctx context.Context, slots engine) {
+	ctx, cancel := share(ctx, 2, n.config.DrainWait)
+	defer cancel()
+	if err := slots.Yield(ctx); err != nil {
+		n.logger.Warn("slots could not all be handed over, leaving with the rest", "error", err)
+	}
 }
 
 // handBack drains the node and reports whether the ring gave it no slot any more.
@@ -94,7 +120,7 @@ func (n *Node) farewell(ctx context.Context, emptied bool) {
 	}
 	bounded, cancel := context.WithTimeout(ctx, farewellTimeout)
 	defer cancel()
-	if _, err := n.control.Beat(bounded, n.config.ID, api.Beat{Session: *n.session.Load(), Leaving: true}); err != nil {
+	if _, err := n.control.Beat(bounded, n.config.ID, api.Beat{Session: n.registered.Load().Session, Leaving: true}); err != nil {
 		n.logger.Warn("leave could not be announced", "error", err)
 		return
 	}

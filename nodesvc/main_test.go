@@ -72,6 +72,12 @@ type fakeControl struct {
 	reports       []*ring.View
 	view          *ring.View
 	published     chan struct{}
+
+	cursor      api.SlotCursor     // of registrations
+	onFeed      func(api.SlotFeed) // of the node's watch; nil: there is none yet
+	feeds       []api.SlotFeed     // told to a watch that begins
+	onPropose   func(api.SlotProposals) (api.SlotVerdicts, error)
+	slotReports []api.SlotReport
 }
 
 var errAway = errors.New("no control-plane member answered")
@@ -138,7 +144,7 @@ func (f *fakeControl) Register(ctx context.Context, registration api.Registratio
 		}
 	}
 	session := api.SessionID(fmt.Sprintf("s%d", len(f.registrations)))
-	answer := api.Registered{Session: session, BeatEvery: api.Duration(api.NodeBeatInterval), Report: f.wantsReport}
+	answer := api.Registered{Session: session, BeatEvery: api.Duration(api.NodeBeatInterval), Report: f.wantsReport, Cursor: f.cursor}
 	if f.view != nil {
 		answer.Version = f.view.Table.Version
 	}
@@ -154,6 +160,44 @@ func (f *fakeControl) Report(_ context.Context, _ api.NodeID, _ api.SessionID, v
 		return f.onReport()
 	}
 	return nil
+}
+
+func (f *fakeControl) ReportSlots(_ context.Context, _ api.NodeID, report api.SlotReport) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, "report")
+	f.slotReports = append(f.slotReports, report)
+	if f.onReport != nil {
+		return f.onReport()
+	}
+	return nil
+}
+
+func (f *fakeControl) ProposeSlots(_ context.Context, proposals api.SlotProposals) (api.SlotVerdicts, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.onPropose(proposals)
+}
+
+func (f *fakeControl) WatchSlots(ctx context.Context, onFeed func(api.SlotFeed)) error {
+	f.mu.Lock()
+	for _, feed := range f.feeds {
+		onFeed(feed)
+	}
+	f.onFeed = onFeed
+	f.mu.Unlock()
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// tell has the node hear of slots, now if it watches them.
+func (f *fakeControl) tell(feed api.SlotFeed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.feeds = append(f.feeds, feed)
+	if f.onFeed != nil {
+		f.onFeed(feed)
+	}
 }
 
 func (f *fakeControl) Beat(ctx context.Context, _ api.NodeID, beat api.Beat) (api.Beaten, error) {

@@ -35,9 +35,13 @@ var takeovers = []api.Code{api.CodeNodeAlive, api.CodeAddressInUse}
 var errStopped = errors.New("the node is leaving")
 
 // belong keeps the node a member: registered, and beating, until it leaves or fails. It waits for
-// the ring first, because a store must never register with a cluster that is not its own.
+// the ring first, because a store must never register with a cluster that is not its own, and for its slots.
 func (n *Node) belong(ctx context.Context) {
-	for _, condition := range []<-chan struct{}{n.live, n.health.well} {
+	conditions := []<-chan struct{}{n.live, n.health.well}
+	if n.config.Service != nil {
+		conditions = append(conditions, n.keeping)
+	}
+	for _, condition := range conditions {
 		select {
 		case <-condition:
 		case <-n.leaving:
@@ -60,6 +64,9 @@ func (n *Node) belong(ctx context.Context) {
 		if err := n.report(ctx, registered); err != nil {
 			continue
 		}
+		if opened := n.keeper.Load(); opened != nil && opened.state != api.StateNone {
+			opened.engine.Registered(registered.Cursor)
+		}
 		n.logger.Info("registered", "session", registered.Session, "version", registered.Version, "note", registered.Note)
 		if err := n.beatOn(ctx, registered); errors.Is(err, errStopped) {
 			return
@@ -75,6 +82,9 @@ func (n *Node) register(ctx context.Context) (api.Registered, error) {
 	registration := n.registration
 	view := n.View()
 	registration.Reports = true
+	if opened := n.keeper.Load(); opened != nil && opened.state != api.StateNone {
+		registration.State = opened.state
+	}
 	registration.Cluster, registration.SlotBits = view.Table.Cluster, view.Settings.SlotBits
 	began := time.Now()
 	for attempt := 0; ; attempt++ {
@@ -83,7 +93,7 @@ func (n *Node) register(ctx context.Context) (api.Registered, error) {
 		cancel()
 		if err == nil {
 			n.stats.registrations.Add(1)
-			n.session.Store(&registered.Session)
+			n.registered.Store(&registered)
 			return registered, nil
 		}
 		if refusesReports(err) {
@@ -165,18 +175,33 @@ func refusesReports(err error) bool {
 // registers again.
 func (n *Node) report(ctx context.Context, registered api.Registered) error {
 	generation := registered.Version.Generation
+	opened := n.keeper.Load()
 	if registered.Report {
 		bounded, cancel := context.WithTimeout(ctx, reportTimeout)
 		defer cancel()
-		former := n.ring.current.Load().before(generation)
-		if err := n.control.Report(bounded, n.config.ID, registered.Session, former); err != nil {
+		if err := n.tell(bounded, opened, registered); err != nil {
 			n.logger.Warn("report failed, registering again", "error", err)
 			return errors.Join(err, n.pause(ctx, registerPause(0)))
 		}
-		n.logger.Info("reported", "generation", generation, "had_ring", former != nil)
+		n.logger.Info("reported", "generation", generation)
+	}
+	if opened != nil {
+		opened.ledger.reported(generation)
 	}
 	n.ring.reported(generation)
 	return nil
+}
+
+// tell reports slots where the node keeps some with others, else the ring.
+func (n *Node) tell(ctx context.Context, opened *keeper, registered api.Registered) error {
+	generation := registered.Version.Generation
+	if opened == nil || opened.state == api.StateNone {
+		former := n.ring.current.Load().before(generation)
+		return n.control.Report(ctx, n.config.ID, registered.Session, former)
+	}
+	return n.control.ReportSlots(ctx, n.config.ID, api.SlotReport{
+		Session: registered.Session, Slots: opened.ledger.before(generation),
+	})
 }
 
 func lostMembership(err error) bool {
@@ -189,6 +214,10 @@ func (n *Node) beat(ctx context.Context, session api.SessionID) error {
 	ctx, cancel := context.WithTimeout(ctx, n.config.TTL)
 	defer cancel()
 	beat := api.Beat{Session: session, Load: &api.Load{Requests: n.stats.served.Load()}}
+	if opened := n.keeper.Load(); opened != nil {
+		moves := opened.engine.Moves()
+		beat.Moves = &moves
+	}
 	if ailment := n.ailment(time.Now()); ailment != "" {
 		beat.Unhealthy = api.Clip(ailment)
 	}

@@ -60,8 +60,8 @@ func TestNodeRegistersAgain(t *testing.T) {
 			if got := control.history(); got != "register beat register beat" {
 				t.Errorf("%s: %s", code, got)
 			}
-			if *node.session.Load() != "s2" {
-				t.Errorf("%s: session %q", code, *node.session.Load())
+			if node.registered.Load().Session != "s2" {
+				t.Errorf("%s: session %q", code, node.registered.Load().Session)
 			}
 		})
 	}
@@ -82,7 +82,7 @@ func TestNodeKeepsTryingToRegister(t *testing.T) {
 		node := openNode(t, testConfig(control))
 		defer closeNode(t, node)
 		time.Sleep(10 * time.Second)
-		if node.Err() != nil || node.session.Load() == nil {
+		if node.Err() != nil || node.registered.Load() == nil {
 			t.Errorf("not registered: %v", node.Err())
 		}
 		for _, registration := range control.registrations[1:] {

@@ -2,8 +2,10 @@ package nodesvc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
 	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 // Node is this process as a member of the ring. Its methods are safe for concurrent use.
@@ -29,16 +32,19 @@ type Node struct {
 	health *health
 	canary *canary
 	stats  counters
-	parked atomic.Int64
 
-	session   atomic.Pointer[api.SessionID] // nil until registered
-	leaving   chan struct{}                 // closed when the node stops being a member
-	resigned  chan struct{}                 // closed when the membership loop has ended
-	resign    context.CancelFunc            // cuts the membership loop's calls short
-	leaveOnce sync.Once
-	leaveErr  error
-	closeOnce sync.Once
-	closeErr  error
+	parking parking
+	keeper  atomic.Pointer[keeper] // nil until opened, and for ever without a Service
+	keeping chan struct{}          // closed once there is a keeper
+
+	registered atomic.Pointer[api.Registered] // the last registration; nil before the first
+	leaving    chan struct{}                  // closed when the node stops being a member
+	resigned   chan struct{}                  // closed when the membership loop has ended
+	resign     context.CancelFunc             // cuts the membership loop's calls short
+	leaveOnce  sync.Once
+	leaveErr   error
+	closeOnce  sync.Once
+	closeErr   error
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -63,6 +69,8 @@ func Open(config Config) (*Node, error) {
 		ring:     newRingView(config.ID),
 		live:     make(chan struct{}),
 		reborn:   make(chan struct{}, 1),
+		keeping:  make(chan struct{}),
+		parking:  parking{requestsMax: int64(config.ParkedMax), bytesMax: math.MaxInt64},
 		health:   newHealth(config.Healthy, config.TTL),
 		leaving:  make(chan struct{}),
 		resigned: make(chan struct{}),
@@ -72,10 +80,17 @@ func Open(config Config) (*Node, error) {
 		n.logger = slog.New(slog.DiscardHandler)
 	}
 	n.logger = n.logger.With("node", config.ID)
+	if config.openEngine == nil {
+		n.config.openEngine = openEngine
+	}
 	if err := n.connect(); err != nil {
 		return nil, err
 	}
-	folder, err := openFolder(config.DataDir, config.ID)
+	layout := layoutPlain
+	if config.Service != nil {
+		layout, n.parking = layoutSlots, parking{requestsMax: math.MaxInt64, bytesMax: ParkedBytesMax}
+	}
+	folder, err := openFolder(config.DataDir, config.ID, layout)
 	if err != nil {
 		n.hangUp()
 		return nil, err
@@ -123,6 +138,9 @@ func (n *Node) start() {
 	n.running.Go(func() { _ = n.control.Watch(ctx, nil, n.follow) })
 	n.running.Go(func() { n.health.run(ctx, api.NodeBeatInterval) })
 	n.running.Go(func() { n.canary.run(ctx) })
+	if n.config.Service != nil {
+		n.running.Go(func() { n.keepSlots(ctx) })
+	}
 	n.running.Go(func() {
 		defer close(n.resigned)
 		n.belong(member)
@@ -135,32 +153,25 @@ func (n *Node) ID() api.NodeID { return n.config.ID }
 // View is the newest ring the node knows, nil before the first.
 func (n *Node) View() *ring.View { return n.ring.current.Load().view }
 
-// Owns reports whether the node is, in its newest view, primary of the slot.
-func (n *Node) Owns(slot api.Slot) bool {
-	now := n.ring.current.Load()
-	if now.view == nil || int(slot) >= now.view.Table.Bits.Slots() {
-		return false
-	}
-	primary, _ := now.primaryOf(slot)
-	return primary
-}
+// Owns reports whether the node serves the slot, as far as it knows.
+func (n *Node) Owns(slot api.Slot) bool { return n.where(slot).Place == replication.PlaceHere }
 
-// SlotInfo is one slot the node is primary of.
+// SlotInfo is one slot the node serves.
 type SlotInfo struct {
 	Slot  api.Slot  `json:"slot"`
 	Epoch api.Epoch `json:"epoch"`
 }
 
-// Slots lists the slots the node is primary of, ascending.
+// Slots lists the slots the node serves, ascending.
 func (n *Node) Slots() []SlotInfo {
 	slots := []SlotInfo{}
-	now := n.ring.current.Load()
-	if now.view == nil {
+	view := n.View()
+	if view == nil {
 		return slots
 	}
-	for i := range now.view.Table.Bits.Slots() {
+	for i := range view.Table.Bits.Slots() {
 		slot := api.Slot(i)
-		if primary, epoch := now.primaryOf(slot); primary {
+		if epoch, serves := n.Epoch(slot); serves {
 			slots = append(slots, SlotInfo{Slot: slot, Epoch: epoch})
 		}
 	}
@@ -174,6 +185,9 @@ func (n *Node) Ready() *api.Problem {
 	}
 	if n.View() == nil {
 		return noRing()
+	}
+	if n.config.Service != nil && n.keeper.Load() == nil {
+		return n.unopened()
 	}
 	if ailment := n.ailment(time.Now()); ailment != "" {
 		return api.NewProblem(api.CodeServiceUnhealthy, "%s", ailment)
@@ -224,8 +238,20 @@ func (n *Node) Err() error {
 	}
 }
 
+// closeKeeper closes the slots, if they were opened. What failed before is not told twice.
+func (n *Node) closeKeeper() error {
+	opened := n.keeper.Load()
+	if opened == nil {
+		return nil
+	}
+	if err := opened.close(); err != nil && n.Err() == nil {
+		return fmt.Errorf("cannot close slots: %w", err)
+	}
+	return nil
+}
+
 // Close leaves the ring if the node has not left, stops everything Open started and unlocks the
-// data folder. It returns when that is done or ctx ends, whichever comes first.
+// data folder; the service is told nothing more when it returns. It returns when that is done or ctx ends, whichever comes first.
 func (n *Node) Close(ctx context.Context) error {
 	n.closeOnce.Do(func() { n.closeErr = n.close(ctx) })
 	return n.closeErr
@@ -234,16 +260,17 @@ func (n *Node) Close(ctx context.Context) error {
 func (n *Node) close(ctx context.Context) error {
 	left := n.Leave(ctx)
 	n.stop()
-	stopped := make(chan struct{})
+	stopped := make(chan error, 1)
 	go func() {
 		n.running.Wait()
+		closed := n.closeKeeper()
 		n.hangUp()
 		n.folder.close()
-		close(stopped)
+		stopped <- closed
 	}()
 	select {
-	case <-stopped:
-		return left
+	case closed := <-stopped:
+		return errors.Join(left, closed)
 	case <-ctx.Done():
 		return fmt.Errorf("cannot close node %s in time: %w", n.config.ID, ctx.Err())
 	}

@@ -105,7 +105,7 @@ func TestNodeRegistersWithoutReports(t *testing.T) {
 		node := openNode(t, testConfig(control))
 		defer closeNode(t, node)
 		time.Sleep(time.Second)
-		if node.session.Load() == nil || node.Err() != nil {
+		if node.registered.Load() == nil || node.Err() != nil {
 			t.Errorf("not registered: %v", node.Err())
 		}
 	})

@@ -17,13 +17,14 @@ type Route struct {
 	Epoch api.Epoch // the epoch the node served it in
 }
 
-type routeKey struct{}
-
 // RouteOf returns the route of a guarded request; ok is false for one without a sharding key, which
 // only a cluster with no_key=any lets through.
 func RouteOf(ctx context.Context) (route Route, ok bool) {
-	route, ok = ctx.Value(routeKey{}).(Route)
-	return route, ok
+	p := passageOf(ctx)
+	if p == nil || p.route.Key == nil {
+		return Route{}, false
+	}
+	return p.route, true
 }
 
 // KeyOf is the sharding key of a guarded request, nil if it has none.

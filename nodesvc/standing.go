@@ -7,6 +7,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ring"
+	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 // standing is where the node stands in the ring at one view. It is immutable: requests share it
@@ -26,6 +27,20 @@ type standing struct {
 func (s *standing) primaryOf(slot api.Slot) (bool, api.Epoch) {
 	primary := s.view.Table.Primary(slot)
 	return primary == s.self && primary != ring.NoNode, s.view.Table.Epochs[slot]
+}
+
+// where is how the node stands to a slot by the ring alone; without one nobody is anywhere.
+func (s *standing) where(slot api.Slot) replication.Where {
+	where := replication.Where{Moved: s.superseded}
+	if s.view == nil || int(slot) >= s.view.Table.Bits.Slots() {
+		return where
+	}
+	primary, epoch := s.primaryOf(slot)
+	where.Epoch, where.Owner = epoch, s.ownerOf(slot)
+	if primary {
+		where.Place = replication.PlaceHere
+	}
+	return where
 }
 
 // ownerOf is the node that serves the slot, "" if none does.

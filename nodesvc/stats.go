@@ -3,6 +3,8 @@ package nodesvc
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/stead-io/stead/nodesvc/replication"
 )
 
 type counters struct {
@@ -16,12 +18,15 @@ type Stats struct {
 	Redirected    uint64 // requests answered 421: another node holds the slot
 	Refused       uint64 // requests answered 4xx or 503 by the guard
 	Unparked      uint64 // requests that found too many waiting for the ring to wait too
-	Parked        int64  // requests waiting for the ring now
-	Slots         int    // slots the node is primary of now
+	Parked        int64  // requests waiting for a slot or the ring now
+	ParkedBytes   int64  // what they count against ParkedBytesMax
+	Slots         int    // slots the node serves now
 	RingVersion   uint64 // number of the ring version it acts on
 	Registrations uint64 // registrations the control plane took
 	Beats         uint64 // beats it took
 	BeatFailures  uint64 // beats it did not take
+	// Replication counts what the node's slots did; nil without a Service.
+	Replication *replication.Stats
 	// Canary is how long the last write that tries the disk took, or the one under way has taken.
 	Canary time.Duration
 }
@@ -33,12 +38,18 @@ func (n *Node) Stats() Stats {
 		Redirected:    n.stats.redirected.Load(),
 		Refused:       n.stats.refused.Load(),
 		Unparked:      n.stats.unparked.Load(),
-		Parked:        n.parked.Load(),
-		Slots:         len(n.Slots()),
+		Parked:        n.parking.requests.Load(),
+		ParkedBytes:   n.parking.bytes.Load(),
 		Registrations: n.stats.registrations.Load(),
 		Beats:         n.stats.beats.Load(),
 		BeatFailures:  n.stats.beatFailures.Load(),
 		Canary:        n.canary.duration(time.Now()),
+	}
+	if opened := n.keeper.Load(); opened != nil {
+		replicated := opened.engine.Stats()
+		stats.Replication, stats.Slots = &replicated, replicated.Primaries
+	} else {
+		stats.Slots = len(n.Slots())
 	}
 	if view := n.View(); view != nil {
 		stats.RingVersion = view.Table.Version.Number

@@ -26,7 +26,10 @@ func callTracked[Result any](ctx context.Context, c *Client, ask request) (resul
 				return err
 			}
 		}
-		if changed, ok := any(&fresh).(*api.Changed); ok {
+		switch changed := any(&fresh).(type) {
+		case *api.Changed:
+			changed.Replayed = got.replayed
+		case *api.Evicted:
 			changed.Replayed = got.replayed
 		}
 		result = fresh

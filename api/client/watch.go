@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"time"
@@ -14,21 +13,12 @@ import (
 	"github.com/stead-io/stead/api/ring"
 )
 
-// The long-poll's times.
-const (
-	pollWait  = 45 * time.Second // asked of the member; load balancers cut idle requests at 60 s
-	pollExtra = pollWait / 16    // at most, at random, so that watchers that began together part
-	pollGrace = 5 * time.Second  // the way there and back
-	pollLeast = pollWait / 2     // an empty answer before that is a fault, not a time-out
-	lagMax    = time.Second      // how long a poll may miss a version that a beat has heard of
-	pollTypes = api.TypeRingDelta + ", " + api.TypeRing
-)
+const pollTypes = api.TypeRingDelta + ", " + api.TypeRing
 
 var (
 	errStale   = errors.New("the member knows no newer ring than the one held")
 	errCluster = errors.New("the member belongs to another cluster")
 	errEmpty   = errors.New("the member ended the poll early without an answer")
-	errBehind  = errors.New("a beat has heard of a newer ring than this member tells of")
 )
 
 // Watch calls onView for every ring newer than have, which may be nil, until the context ends; it
@@ -61,8 +51,8 @@ type watcher struct {
 	client *Client
 	have   *ring.View
 	onView func(*ring.View)
-	chased api.Version // the newest version a poll was given up for; once each
-	told   string      // the failure logged last
+	chase  chase
+	told   string // the failure logged last
 }
 
 // report logs the first failure of its kind and the end of all; repetitions are for debugging.
@@ -111,34 +101,12 @@ func (w *watcher) poll(ctx context.Context, member int) error {
 	return w.take(view)
 }
 
-// ask is the long-poll. It is given up when beats have heard of a newer version for a while.
+// ask is the long-poll for the ring.
 func (w *watcher) ask(ctx context.Context, member int) (answer, error) {
 	version := w.have.Table.Version
-	ctx, giveUp := context.WithCancelCause(ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		known := version
-		if w.chased.Compare(known) > 0 {
-			known = w.chased
-		}
-		newest, ok := w.client.horizon.beyond(ctx, known)
-		if ok && wait(ctx, lagMax) == nil {
-			w.chased = newest
-			giveUp(errBehind)
-		}
-	}()
-	while := pollWait + rand.N(pollExtra)
-	got, err := w.client.exchange(ctx, member, request{
-		method: http.MethodGet, path: "/v1/ring", accept: pollTypes, timeout: while + pollGrace,
-		query: url.Values{"after": {version.String()}, "wait": {while.String()}},
+	return w.chase.poll(ctx, w.client, member, version, request{
+		path: "/v1/ring", accept: pollTypes, query: url.Values{"after": {version.String()}},
 	})
-	giveUp(nil)
-	<-watched
-	if err != nil && errors.Is(context.Cause(ctx), errBehind) {
-		return answer{}, errBehind
-	}
-	return got, err
 }
 
 // read turns an answer into the view it leads to.

@@ -25,7 +25,7 @@ type bounds struct {
 	// guided: primaries do what Next says, towards wants; otherwise whatever they may.
 	guided      bool
 	wants       [][]int // rows of nodes, the primary to be first
-	resignments uint8   // how often want may change
+	replans     uint8   // how often want may change
 	replicas    int
 	least, most int // states that a search is to see; 0: any number
 }
@@ -57,6 +57,7 @@ const (
 	seals
 	proposes
 	decided
+	refused
 	isRestored
 	reports
 	isRecovered
@@ -77,21 +78,35 @@ type step struct {
 
 // stepWords tell a step, with its numbers in place of the braces.
 var stepWords = [actionCount]string{
-	crashes: "n{node} crashes", restarts: "n{node} restarts", registers: "n{node} registers",
+	crashes:       "n{node} crashes",
+	restarts:      "n{node} restarts",
+	registers:     "n{node} registers",
 	registersLate: "a registration of n{node}'s former process arrives",
-	isSuspected:   "n{node} is taken for down", beatsAgain: "n{node} is known to live",
-	learns: "n{node} reads epoch {epoch} of slot {slot}", deletes: "n{node} deletes slot {slot}",
-	startsEpoch: "n{node} starts epoch {epoch} of slot {slot} on n{other}", appends: "n{other} appends record {what} of n{node}, epoch {epoch} of slot {slot}",
-	acknowledges: "n{other}'s ack of record {what} in epoch {epoch} of slot {slot} reaches n{node}",
-	tellsCommit:  "n{other} hears from n{node} that record {what} of slot {slot} is committed, and applies",
-	applies:      "n{node} applies the log of slot {slot}", opens: "n{node} opens slot {slot} in epoch {epoch}",
-	writes: "a client writes value {what} to n{node}, epoch {epoch} of slot {slot}", commits: "n{node} commits up to record {what} of slot {slot} and acknowledges",
-	readsBegin: "a client reads slot {slot} at n{node}, epoch {epoch}", confirms: "n{other} answers n{node} whether it is still at its epochs",
-	readsEnd: "the read of slot {slot} at n{node}, epoch {epoch}, is answered", joins: "n{node} adds n{other} to pending of slot {slot}",
-	seals: "n{node} seals slot {slot} to n{other}", proposes: "n{node} proposes {proposal} for slot {slot}, epoch {epoch}",
-	decided:    "{proposal} for slot {slot} is decided",
-	isRestored: "the control plane is restored as of epoch {epoch}", reports: "n{node} registers in the new generation and reports",
-	isRecovered: "slot {slot} is recovered", wantChanges: "another want of slot {slot} is planned", misbehaves: "n{node} does for slot {slot} what the mutant does",
+	isSuspected:   "n{node} is taken for down",
+	beatsAgain:    "n{node} is known to live",
+	learns:        "n{node} reads epoch {epoch} of slot {slot}",
+	deletes:       "n{node} deletes slot {slot}",
+	startsEpoch:   "n{node} starts epoch {epoch} of slot {slot} on n{other}",
+	appends:       "n{other} appends record {what} of n{node}, epoch {epoch} of slot {slot}",
+	acknowledges:  "n{other}'s ack of record {what} in epoch {epoch} of slot {slot} reaches n{node}",
+	tellsCommit:   "n{other} hears from n{node} that record {what} of slot {slot} is committed, and applies",
+	applies:       "n{node} applies the log of slot {slot}",
+	opens:         "n{node} opens slot {slot} in epoch {epoch}",
+	writes:        "a client writes value {what} to n{node}, epoch {epoch} of slot {slot}",
+	commits:       "n{node} commits up to record {what} of slot {slot} and acknowledges",
+	readsBegin:    "a client reads slot {slot} at n{node}, epoch {epoch}",
+	confirms:      "n{other} answers n{node} whether it is still at its epochs",
+	readsEnd:      "the read of slot {slot} at n{node}, epoch {epoch}, is answered",
+	joins:         "n{node} adds n{other} to pending of slot {slot}",
+	seals:         "n{node} seals slot {slot} to n{other}",
+	proposes:      "n{node} proposes {proposal} for slot {slot}, epoch {epoch}",
+	decided:       "{proposal} for slot {slot} is decided",
+	refused:       "{proposal} for slot {slot} is refused",
+	isRestored:    "the control plane is restored as of epoch {epoch}",
+	reports:       "n{node} registers in the new generation and reports",
+	isRecovered:   "slot {slot} is recovered",
+	wantChanges:   "another want of slot {slot} is planned",
+	misbehaves:    "n{node} does for slot {slot} what the mutant does",
 }
 
 func (s step) String() string {
@@ -178,7 +193,7 @@ func (m *model) facts(s *state, of *slot) ownership.Facts[member] {
 	return ownership.Facts[member]{
 		Replicas:   m.replicas,
 		Registered: func(x member) bool { return m.mutant == expandByNode || s.nodes[x.node()].known == x.store() },
-		Up:         func(x member) bool { return s.up(x) },
+		Up:         func(x member) bool { return m.mutant == takesOverDown || s.up(x) },
 		Wanted:     func(x member) bool { return wanted(x.node()) },
 		Missing: func(isr []member) int {
 			in, missing := setOf(isr), 0

@@ -56,13 +56,13 @@ func (m *model) suspect(s *state, node int, to emit) {
 }
 
 func (m *model) wantAnew(s *state, index int, to emit) {
-	if s.resignments == m.resignments {
+	if s.replans == m.replans {
 		return
 	}
 	for want := range m.wants {
 		if uint8(want) != s.slots[index].want {
 			next := *s
-			next.resignments++
+			next.replans++
 			next.slots[index].want = uint8(want)
 			to(&next, step{action: wantChanges, slot: index}, "")
 		}
@@ -135,11 +135,11 @@ func (m *model) guidedSteps(s *state, index, node int, to emit) {
 	config := at.config(r.adopted)
 	switch {
 	case r.sealed:
-		if s.silent(at.history[r.adopted].isr[at.sealTo]) {
+		if s.silent(at.history[r.adopted].isr[at.sealTo]) && m.mutant != sealsForever {
 			m.propose(s, index, node, abort, to)
 		}
 	case r.role == opening:
-		if gone := m.silentBits(s, config.Others()); gone > 0 {
+		if gone := m.silentBits(s, config.Others()); gone > 0 && m.mutant != opensPatiently {
 			m.propose(s, index, node, shrink+gone, to)
 		}
 	default:
@@ -190,7 +190,9 @@ func (m *model) view(s *state, index, node int) ownership.View[member] {
 	}
 	view.Of = func(x member) ownership.Standing {
 		seq, known := r.ackOf(x)
-		return ownership.Standing{Up: s.up(x), Silent: x.node() != node && s.silent(x), CaughtUp: known && seq == ownership.Seq(r.last), Acked: seq, Known: known}
+		return ownership.Standing{
+			Up: s.up(x), Silent: x.node() != node && s.silent(x), CaughtUp: known && seq == ownership.Seq(r.last), Acked: seq, Known: known,
+		}
 	}
 	return view
 }

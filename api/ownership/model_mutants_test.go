@@ -12,6 +12,9 @@ import (
 // wrappers around the functions under test.
 type mutant uint8
 
+// membership is a configuration as the functions under test take it.
+type membership = ownership.Config[member]
+
 const (
 	sound            mutant = iota
 	commitByISR             // a write is acknowledged without those who are joining
@@ -40,9 +43,14 @@ const (
 	batchWhole              // an answer to a question about several slots goes for all of them
 	confirmationKept        // a read is confirmed by answers from before it began
 	staleBoot               // a registration is taken though a later process of the node has registered
+
+	// These lose nothing, but leave slots unserved.
+	takesOverDown  // a transfer to a node that is down is accepted
+	opensPatiently // a primary that opens waits for members that do not answer
+	sealsForever   // a sealed primary waits for an heir that does not answer
 )
 
-func (m mutant) roleIn(config ownership.Config[member], self member, read, since uint64) ownership.Role {
+func (m mutant) roleIn(config membership, self member, read, since uint64) ownership.Role {
 	if m == epochReused || m == oldConfiguration {
 		since = 0
 	}
@@ -56,7 +64,7 @@ func (m mutant) judge(adopted, offered api.Epoch) ownership.Accepts {
 	return ownership.Obey
 }
 
-func (m mutant) commonPrefix(mine []ownership.EpochStart, mineLast ownership.Seq, theirs []ownership.EpochStart, theirsLast ownership.Seq) ownership.Seq {
+func (m mutant) commonPrefix(mine history, mineLast ownership.Seq, theirs history, theirsLast ownership.Seq) ownership.Seq {
 	switch m {
 	case truncatesAll:
 		return 0
@@ -67,14 +75,14 @@ func (m mutant) commonPrefix(mine []ownership.EpochStart, mineLast ownership.Seq
 	}
 }
 
-func (m mutant) decide(now ownership.Config[member], p ownership.Proposal[member], facts ownership.Facts[member]) (ownership.Config[member], ownership.Refusal) {
+func (m mutant) decide(now membership, p ownership.Proposal[member], facts ownership.Facts[member]) (membership, ownership.Refusal) {
 	if m == transferOutside && p.Kind == ownership.Transfer {
-		return ownership.Config[member]{Epoch: now.Epoch + 1, Primary: p.Primary, ISR: []member{p.Primary}}, ownership.Accepted
+		return membership{Epoch: now.Epoch + 1, Primary: p.Primary, ISR: []member{p.Primary}}, ownership.Accepted
 	}
 	return ownership.Decide(now, p, facts)
 }
 
-func (m mutant) mayOpen(config ownership.Config[member], last, applied ownership.Seq, acked func(member) (ownership.Seq, bool)) bool {
+func (m mutant) mayOpen(config membership, last, applied ownership.Seq, acked func(member) (ownership.Seq, bool)) bool {
 	switch m {
 	case openUnacked:
 		config.ISR = []member{config.Primary}
@@ -84,14 +92,14 @@ func (m mutant) mayOpen(config ownership.Config[member], last, applied ownership
 	return ownership.MayOpen(config, last, last, applied, acked)
 }
 
-func (m mutant) restart(now ownership.Config[member], was, is member, up func(member) bool, prefer func([]member) member) (ownership.Config[member], ownership.Outcome) {
+func (m mutant) restart(now membership, was, is member, up func(member) bool, prefer func([]member) member) (membership, ownership.Outcome) {
 	if m == epochReused && was == is || m == expandByNode {
 		return now, ownership.Kept
 	}
 	return ownership.Restart(now, was, is, up, prefer)
 }
 
-func (m mutant) succeed(now ownership.Config[member], up func(member) bool, prefer func([]member) member, nodes int) (ownership.Config[member], ownership.Outcome) {
+func (m mutant) succeed(now membership, up func(member) bool, prefer func([]member) member, nodes int) (membership, ownership.Outcome) {
 	if m != promoteOutside || !now.Assigned() || up(now.Primary) {
 		return ownership.Succeed(now, up, prefer)
 	}
@@ -108,16 +116,18 @@ func (m mutant) succeed(now ownership.Config[member], up func(member) bool, pref
 
 // Bounds in which mutants are caught soon.
 var (
-	soleDisk     = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, reads: true, isr: sole()}
-	soleMemory   = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, memory: true, isr: sole()}
-	soleCut      = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, suspicions: 1, reads: true, isr: sole()}
-	pairDisk     = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, suspicions: 1, isr: pair()}
-	pairRead     = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, suspicions: 1, reads: true, isr: pair()}
-	pairTwice    = bounds{nodes: 2, slots: 1, epochs: 3, crashes: 2, memory: true, isr: pair()}
-	twoSlots     = bounds{nodes: 2, slots: 2, epochs: 2, writes: 1, suspicions: 1, reads: true, isr: pair()}
-	threeCopies  = bounds{nodes: 3, slots: 1, epochs: 2, writes: 1, suspicions: 1, isr: trio()}
-	restored     = bounds{nodes: 2, slots: 1, epochs: 4, writes: 1, suspicions: 1, restores: 1, isr: pair(), awaitEverybody: true}
-	restoredSole = bounds{nodes: 2, slots: 1, epochs: 4, writes: 1, suspicions: 1, restores: 1, isr: sole(), awaitEverybody: true}
+	soleDisk    = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, reads: true, isr: sole()}
+	soleMemory  = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, memory: true, isr: sole()}
+	soleCut     = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, suspicions: 1, reads: true, isr: sole()}
+	pairDisk    = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, crashes: 1, suspicions: 1, isr: pair()}
+	pairRead    = bounds{nodes: 2, slots: 1, epochs: 3, writes: 2, suspicions: 1, reads: true, isr: pair()}
+	pairTwice   = bounds{nodes: 2, slots: 1, epochs: 3, crashes: 2, memory: true, isr: pair()}
+	twoSlots    = bounds{nodes: 2, slots: 2, epochs: 2, writes: 1, suspicions: 1, reads: true, isr: pair()}
+	threeCopies = bounds{nodes: 3, slots: 1, epochs: 2, writes: 1, suspicions: 1, isr: trio()}
+	restored    = bounds{nodes: 2, slots: 1, epochs: 4, writes: 1, suspicions: 1, restores: 1,
+		isr: pair(), awaitEverybody: true}
+	restoredSole = bounds{nodes: 2, slots: 1, epochs: 4, writes: 1, suspicions: 1, restores: 1,
+		isr: sole(), awaitEverybody: true}
 )
 
 // Each way to break the protocol is found: most by what clients would see alone, the others by the invariant
@@ -163,4 +173,22 @@ func TestMutantsAreCaught(t *testing.T) {
 	f("one answer for all slots", batchWhole, twoSlots, staleRead, 9)
 	f("a read is confirmed by what came before", confirmationKept, pairRead, staleRead, 10)
 	f("a former process registers late", staleBoot, pairTwice, "the session of a process is given to one that ended before it began", 6)
+}
+
+// Each way to leave a slot unserved is found, and loses nothing.
+func TestWedgesAreFound(t *testing.T) {
+	f := func(name string, broken mutant) {
+		t.Run(name, func(t *testing.T) {
+			model := &model{bounds: moveCut, mutant: broken}
+			g := model.graph()
+			wedged := g.wedged(model.served)
+			if len(wedged) == 0 {
+				t.Fatalf("none in %d states", len(g.states))
+			}
+			t.Logf("%d of %d states, the first after %d steps", len(wedged), len(g.states), len(g.trace(wedged[0])))
+		})
+	}
+	f("a transfer to a node that is down", takesOverDown)
+	f("opening waits for the dead", opensPatiently)
+	f("a seal waits for the dead", sealsForever)
 }

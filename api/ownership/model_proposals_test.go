@@ -97,6 +97,7 @@ func (m *model) decide(s *state, index int, p proposal, to emit) {
 	taken := step{action: decided, slot: index, what: uint8(p)}
 	config, refusal := m.mutant.decide(at.config(at.epoch), p.of(at.config(at.epoch)), m.facts(s, at))
 	if refusal != ownership.Accepted {
+		taken.action = refused
 		to(&next, taken, "")
 		return
 	}

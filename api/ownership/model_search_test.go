@@ -30,6 +30,7 @@ type outcome struct {
 	states, depth int
 	whole         bool // all states within the bounds were seen
 	taken         [actionCount]int
+	accepted      [proposalEnd]int
 	broken        string
 	trace         []step
 	elapsed       time.Duration
@@ -105,10 +106,13 @@ func (s *search) level(front []state) []state {
 
 func (s *search) expand(front []state) (next []state) {
 	var taken [actionCount]int
+	var accepted [proposalEnd]int
 	for i := range front {
 		before, hash := &front[i], s.hash(&front[i])
 		s.model.each(before, func(after *state, step step, broken string) {
-			taken[step.action]++
+			if taken[step.action]++; step.action == decided {
+				accepted[step.what]++
+			}
 			if broken = s.judge(before, after, step, broken); broken != "" {
 				s.report(broken, hash, step)
 				return
@@ -122,6 +126,9 @@ func (s *search) expand(front []state) (next []state) {
 	defer s.mu.Unlock()
 	for action, count := range taken {
 		s.found.taken[action] += count
+	}
+	for p, count := range accepted {
+		s.found.accepted[p] += count
 	}
 	return next
 }

@@ -118,13 +118,13 @@ type node struct {
 
 // A state is everything there is. It is plain memory: hashed and compared whole.
 type state struct {
-	slots       [slotCount]slot
-	nodes       [nodeCount]node
-	generation  uint8
-	renewed     uint8 // epoch of the slot in which the present generation began
-	crashes     uint8
-	suspicions  uint8
-	resignments uint8 // changes of want
+	slots      [slotCount]slot
+	nodes      [nodeCount]node
+	generation uint8
+	renewed    uint8 // epoch of the slot in which the present generation began
+	crashes    uint8
+	suspicions uint8
+	replans    uint8 // changes of want
 }
 
 // config is what the functions under test take.

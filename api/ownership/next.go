@@ -28,6 +28,7 @@ type Standing struct {
 	Silent   bool // it owes an answer for longer than it may
 	CaughtUp bool // its log is so close behind that joining costs nobody time
 	Blocked  bool // it refused to take the slot
+	Leaving  bool // its process is about to stop, and hands over what it is primary of
 	Acked    Seq
 	Known    bool // Acked is of this epoch
 }
@@ -88,7 +89,7 @@ func (v View[M]) heir() (heir M, found bool) {
 		if m == v.Config.Primary {
 			return heir, false
 		}
-		if is := v.Of(m); v.Config.InSync(m) && is.Up && is.Known && !is.Silent {
+		if is := v.Of(m); v.Config.InSync(m) && is.Up && is.Known && !is.Silent && !is.Leaving {
 			return m, true
 		}
 	}

@@ -16,12 +16,13 @@ func clusterSetCommand(o *operator) *cobra.Command {
 		Use:   "set NAME=VALUE...",
 		Short: "Change settings of the cluster",
 		Long: `Change settings of the cluster: service, state, keys (rules separated by commas), no-key (reject or
-any), slots, replicas, level. Some are fixed when the cluster is made, keys and no-key are guarded while
-nodes hold slots: changing them changes where keys live.`,
+any), slots, replicas, min-in-sync, on-last-copy (wait or recreate), level. Some are fixed when the cluster is made, keys and no-key are guarded while
+nodes hold slots: changing them changes where keys live. min-in-sync and on-last-copy may change at any
+time.`,
 		Example: `  stead cluster set keys=header:X-Shard-Key,path:/kv/{key} --force
   stead cluster set no-key=any --force`,
 		Args:      cobra.MinimumNArgs(1),
-		ValidArgs: []string{"service=", "state=", "keys=", "no-key=", "slots=", "replicas=", "level="},
+		ValidArgs: []string{"service=", "state=", "keys=", "no-key=", "slots=", "replicas=", "min-in-sync=", "on-last-copy=", "level="},
 		RunE: o.with(func(s *session, args []string) error {
 			patch, err := parseSettings(args)
 			if err != nil {
@@ -59,7 +60,7 @@ func parseSettings(args []string) (patch api.SettingsPatch, err error) {
 }
 
 func setSetting(patch *api.SettingsPatch, name, value string) (err error) {
-	switch name {
+	switch strings.ReplaceAll(name, "_", "-") { // as they are called in JSON, too
 	case "service":
 		patch.Service = &value
 	case "state":
@@ -77,10 +78,14 @@ func setSetting(patch *api.SettingsPatch, name, value string) (err error) {
 		}
 	case "replicas":
 		patch.Replicas, err = number(name, value)
+	case "min-in-sync":
+		patch.MinInSync, err = number(name, value)
+	case "on-last-copy":
+		patch.OnLastCopy = (*api.OnLastCopy)(&value)
 	case "level":
 		patch.Level, err = number(name, value)
 	default:
-		return usage("%q is none of service, state, keys, no-key, slots, replicas, level", name)
+		return usage("%q is none of service, state, keys, no-key, slots, replicas, min-in-sync, on-last-copy, level", name)
 	}
 	return err
 }

@@ -112,7 +112,7 @@ func TestNodeConfig(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintln(c.ID, listen, c.Advertise, c.PublicAddress, c.DataDir, c.Control, c.Zone, c.Weight, c.OnDown, c.TTL, c.Service, c.Replace, c.Security)
+	got := fmt.Sprintln(c.ID, listen, c.Advertise, c.PublicAddress, c.DataDir, c.Control, c.Zone, c.Weight, c.OnDown, c.TTL, c.ServiceName, c.Replace, c.Security)
 	want := fmt.Sprintln("n7", "h:1", "h:2", "h:3", "d", []string{"a:1"}, "z", 5, api.OnDownReset, "5s", "kv", true, "{true <nil>}")
 	if got != want || c.Logger == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -143,4 +143,28 @@ func TestServersShareFlags(t *testing.T) {
 	f(proxyCommand(), append(shared, "control")...)
 	f(nodeCommand(), append(shared, "control", "store")...)
 	f(sidecarCommand(), append(shared, "control", "upstream", "health")...)
+}
+
+func TestStateFlags(t *testing.T) {
+	f := func(line, want string) {
+		t.Helper()
+		flags := controlFlags{config: controlplane.NewConfig()}
+		c, err := flags.complete(parse(t, "--data-dir d --slots 4096 "+line, flags.add))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(c.Settings.State, " ", c.Settings.Replicas, " ", c.Settings.MinInSync, " ", c.Settings.OnLastCopy)
+		if got != want {
+			t.Errorf("%q gives %q, want %q", line, got, want)
+		}
+		if err := c.Validate(); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	}
+	f("", "managed 2 0 ")
+	f("--replicas 3 --min-in-sync 2 --on-last-copy recreate", "managed 3 2 recreate")
+	f("--min-in-sync 1 --on-last-copy wait", "managed 2 0 ")
+	f("--state none", "none 1 0 ")
+	f("--state hooks", "hooks 1 0 ")
+	f("--state none --replicas 1", "none 1 0 ")
 }

@@ -19,7 +19,7 @@ type controlFlags struct {
 	serverFlags
 	config    controlplane.Config
 	nodeCIDRs []string
-	state     string
+	state     stateFlags
 	noKey     string
 	dnsMode   string
 	dnsOpen   bool
@@ -35,7 +35,8 @@ func controlCommand() *cobra.Command {
 		Short: "Run a member of the control plane",
 		Long: `Run a member of the control plane. All members of a new cluster are started with the same --join,
 --expect and settings; a member that has data finds the others by itself. The settings (service, state,
-keys, no-key, slots, replicas) are those of a cluster that is made now; an existing one keeps its own.`,
+keys, no-key, slots, replicas and what becomes of them) are those of a cluster that is made now; an
+existing one keeps its own.`,
 		Example: `  stead control --name c1 --data-dir /var/lib/stead
   stead control --name c1 --data-dir c1 --listen 10.0.0.1:7400 --raft-listen 10.0.0.1:7401 \
     --join 10.0.0.1:7400,10.0.0.2:7400,10.0.0.3:7400 --expect 3 \
@@ -66,14 +67,14 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringSliceVar(&config.Join, "join", config.Join, "control API `addresses` of all members")
 	flags.IntVar(&config.Expect, "expect", config.Expect, "members to wait for before a new cluster is made")
 	flags.StringVar(&config.Settings.Service, "service", config.Settings.Service, "name of the service")
-	flags.StringVar(&f.state, "state", string(config.Settings.State), "what kind of state the service keeps: none")
+	f.state.add(command)
 	flags.StringSliceVar(&config.Settings.Keys, "keys", config.Settings.Keys, "key `rules`, tried in order")
 	flags.StringVar(&f.noKey, "no-key", string(config.Settings.NoKey), "what becomes of requests without a key: reject or any")
 	flags.Var(&f.slots, "slots", "slots of the ring, a power of two from 256 to 65536")
-	flags.IntVar(&config.Settings.Replicas, "replicas", config.Settings.Replicas, "replicas of each slot")
 	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "`networks` nodes may register addresses in; without it, any")
 	flags.Float64Var(&config.EvictShare, "evict-share", config.EvictShare, "share of the nodes that may lose their slots within --evict-window")
 	flags.DurationVar(&config.EvictWindow, "evict-window", config.EvictWindow, "time --evict-share counts over")
+	flags.DurationVar(&config.ReplaceAfter, "replace-after", config.ReplaceAfter, "time a node must be down for its slots to be copied to others, where state is not none")
 	flags.DurationVar(&config.PlanDelay, "plan-delay", config.PlanDelay, "quiet after the last change of membership before slots move")
 	f.addDNS(command)
 	flags.StringVar(&config.SnapshotDir, "snapshot-dir", config.SnapshotDir, "`folder` of this member's own to save snapshots to; without it, none are")
@@ -83,7 +84,6 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
 	f.addMembership(command)
 	flags.StringVar(&f.tokenFile, "token-file", "", "`file` of who may do what by which token: lines of ROLE NAME TOKEN")
-	completeWords(command, "state", string(api.StateNone))
 	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
 }
 
@@ -109,7 +109,7 @@ func (f *controlFlags) addMembership(command *cobra.Command) {
 // complete turns what the flags say into the config.
 func (f *controlFlags) complete(command *cobra.Command) (config controlplane.Config, err error) {
 	config = f.config
-	config.Settings.State = api.State(f.state)
+	f.state.apply(command, &config.Settings)
 	config.Settings.NoKey = api.NoKey(f.noKey)
 	config.Settings.SlotBits = f.slots.bits
 	config.DNS.Mode = dns.Mode(f.dnsMode)

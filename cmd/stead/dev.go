@@ -28,6 +28,7 @@ const devStopTimeout = 30 * time.Second
 
 type devFlags struct {
 	config  dev.Config
+	state   stateFlags
 	ports   string
 	dataDir string
 	json    bool
@@ -40,14 +41,18 @@ func devCommand() *cobra.Command {
 		Short: "Run a whole cluster on this machine",
 		Long: `Run a whole cluster on this machine, each part a process of its own: control-plane members, proxies
 and key-value nodes, all on loopback. A process that dies is reported and stays dead, so that failures
-can be tried with kill -9. Ctrl-C stops all.`,
+can be tried with kill -9: with --replicas 2 no write is lost by one. Ctrl-C stops all.`,
 		Args: cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) error { return runDev(command, flags) },
+		RunE: func(command *cobra.Command, _ []string) error {
+			flags.config.State, flags.config.Replicas = flags.state.kind(command)
+			return runDev(command, flags)
+		},
 	}
 	set := command.Flags()
 	set.IntVar(&flags.config.Members, "members", 3, "control-plane members")
 	set.IntVar(&flags.config.Proxies, "proxies", 2, "proxies")
 	set.IntVar(&flags.config.Nodes, "nodes", 3, "key-value nodes")
+	flags.state.addKind(command)
 	set.StringVar(&flags.ports, "ports", portsDefault, "default: the usual ports where they are free; free: any free ones")
 	set.StringVar(&flags.dataDir, "data-dir", "", "`folder` for the data, kept for the next start; without it the data goes at the end")
 	set.StringVar(&flags.config.LogLevel, "log-level", "info", "of every process: debug, info, warn or error")
@@ -83,6 +88,7 @@ func devConfig(flags devFlags, stderr io.Writer) (dev.Config, error) {
 		return config, err
 	}
 	config.Members, config.Proxies, config.Nodes = flags.config.Members, flags.config.Proxies, flags.config.Nodes
+	config.State, config.Replicas = flags.config.State, flags.config.Replicas
 	config.LogLevel, config.DataDir, config.Output = flags.config.LogLevel, flags.dataDir, stderr
 	if flags.ports != portsDefault && flags.ports != portsFree {
 		return config, usage("--ports is default or free, not %q", flags.ports)

@@ -44,6 +44,7 @@ func fakeControl() http.Handler {
 	mux.HandleFunc("POST /v1/ring/plan", planRings)
 	mux.HandleFunc("POST /v1/ring/rollback", rollBack)
 	says("PATCH /v1/nodes/n1", api.Changed{Change: 13, Version: fakeVersion, LeavesState: 1})
+	addFakeSlots(mux)
 	mux.HandleFunc("GET /v1/ring", serveRing)
 	mux.HandleFunc("POST /v1/nodes/{id}/drain", drainOnly("n2"))
 	mux.HandleFunc("POST /v1/nodes/{id}/undrain", drainOnly("n2"))

@@ -30,7 +30,7 @@ func (f *membershipFlags) add(command *cobra.Command, listen *string) {
 	flags.IntVar(&config.Weight, "weight", config.Weight, "share of the ring beside the other nodes', 1 to 1000")
 	flags.StringVar(&f.onDown, "on-down", string(config.OnDown), "what becomes of the slots when the node is gone: wait or reset")
 	flags.DurationVar(&config.TTL, "ttl", config.TTL, "silence after which the node is down")
-	flags.StringVar(&config.Service, "service", config.Service, "name of the service; a cluster of another one refuses the node")
+	flags.StringVar(&config.ServiceName, "service", config.ServiceName, "name of the service; a cluster of another one refuses the node")
 	flags.BoolVar(&config.Replace, "replace", config.Replace, "take over the id of a node that is down, with this other store")
 	completeWords(command, "on-down", string(api.OnDownWait), string(api.OnDownReset))
 }

@@ -12,16 +12,17 @@ import (
 func nodesCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "nodes",
-		Short: "List the nodes, drain, weigh or remove one",
+		Short: "List the nodes, drain, weigh, evict or remove one",
 		Args:  cobra.NoArgs,
 	}
 	o := newOperator(command)
 	command.RunE = o.with(listNodes)
 	command.AddCommand(
-		nodeChange(o, "drain ID", "Take a node's slots away while it runs", drainNode),
+		drainCommand(o),
 		nodeChange(o, "undrain ID", "Let a drained node hold slots again", undrainNode),
 		weightCommand(o),
 		maintenanceCommand(o),
+		evictCommand(o),
 		removeCommand(o),
 	)
 	return command
@@ -87,10 +88,6 @@ func nodeChange(o *operator, use, short string, change func(*session, api.NodeID
 
 func diskOf(id api.NodeID) string { return fmt.Sprintf("%s's disk", id) }
 
-func drainNode(s *session, id api.NodeID) (api.Changed, error) {
-	return s.Drain(s.command.Context(), id)
-}
-
 func undrainNode(s *session, id api.NodeID) (api.Changed, error) {
 	return s.Undrain(s.command.Context(), id)
 }
@@ -100,6 +97,8 @@ func removeCommand(o *operator) *cobra.Command {
 	command := nodeChange(o, "remove ID", "Forget a node", func(s *session, id api.NodeID) (api.Changed, error) {
 		return s.Remove(s.command.Context(), id, force)
 	})
+	command.Long = `Forget a node. One that has the only copy of slots is refused: drain it first, and its state moves. With
+--force the copies are given up, and history says lossy.`
 	command.Flags().BoolVar(&force, "force", false, "give up the last copies of state that it holds")
 	return command
 }

@@ -24,6 +24,7 @@ func ringCommand() *cobra.Command {
 		historyCommand(o),
 		diffCommand(o),
 		locateCommand(o),
+		cancelCommand(o),
 		planCommand(o),
 		rollbackCommand(o),
 		&cobra.Command{

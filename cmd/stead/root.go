@@ -71,8 +71,8 @@ func rootCommand() (root *cobra.Command, started *bool) {
 		root.AddCommand(command)
 	}
 	for _, command := range []*cobra.Command{
-		nodesCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
-		doctorCommand(), snapshotCommand(), simulateCommand(),
+		nodesCommand(), slotsCommand(), ringCommand(), clusterCommand(), membersCommand(), proxiesCommand(), explainCommand(),
+		doctorCommand(), snapshotCommand(), backupCommand(), restoreCommand(), simulateCommand(),
 	} {
 		command.GroupID = groupLook
 		root.AddCommand(command)

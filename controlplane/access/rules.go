@@ -36,9 +36,11 @@ var Exceptions = map[string]Rule{
 	"POST /v1/nodes":             {Roles: operators, Self: transport.RoleNode},
 	"POST /v1/nodes/{id}/beat":   {Roles: operators, Self: transport.RoleNode},
 	"POST /v1/nodes/{id}/report": {Roles: operators, Self: transport.RoleNode},
+	"POST /v1/nodes/{id}/slots":  {Roles: operators, Self: transport.RoleNode},
 	"GET /v1/snapshot":           {Roles: operators}, // it holds the hash key
 	"POST /v1/nodes/{id}/drain":  {Roles: operators, Self: transport.RoleNode},
 	"DELETE /v1/nodes/{id}":      {Roles: operators, Self: transport.RoleNode},
+	"POST /v1/slots/cas":         {Self: transport.RoleNode}, // a configuration is its node's word, and nobody else's
 	"POST /v1/proxies/{id}/beat": {Roles: operators, Self: transport.RoleProxy},
 	"POST /v1/peers":             {Self: transport.RoleMember},
 }

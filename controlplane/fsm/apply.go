@@ -19,8 +19,6 @@ type Result struct {
 	Note    string
 	// Verdicts answer the proposals of a Cas, in their order.
 	Verdicts []api.SlotVerdict
-	// Blocked lists the slots that an Evict could not take from its node, and why.
-	Blocked []api.MoveBlocked
 	// Replayed: an earlier command with the same key had this result; nothing was done now.
 	Replayed bool
 }

@@ -13,7 +13,8 @@ import (
 //
 //  1. Nodes: the id index is sorted and lists exactly the nodes there are, each at its own index.
 //  2. Slots: a primary is listed and a member of the in-sync set; an unassigned slot has none. In-sync sets
-//     are of listed nodes, each once; the primary comes first.
+//     are of listed nodes, each once; the primary comes first. Where nodes hand slots over, nobody waits for a
+//     primary that is down while another in sync is up.
 //  3. Wants: listed or since removed, distinct, without gaps. Where nodes hand slots over: all listed.
 //  4. Changes: numbered without gaps up to the newest; pending ones are marked so; a running one has as many
 //     slots left as there are whose want it set last and that are not as it wanted.
@@ -89,6 +90,9 @@ func (s *State) checkReplicas() error {
 			if twice || s.NodeAt(replica.Node) == nil {
 				return fmt.Errorf("slot %d has %d twice in sync, or not listed", i, replica.Node)
 			}
+		}
+		if s.Managed() && !slot.Recovering() && len(slot.ISR) > 0 && !s.up(slot.ISR[0]) && slices.ContainsFunc(slot.ISR, s.up) {
+			return fmt.Errorf("slot %d has a primary that is down, and %v in sync", i, slot.ISR)
 		}
 		if slot.Updated > s.slotsIndex || s.slotsIndex > s.Index || s.planIndex > s.Index {
 			return fmt.Errorf("slot %d changed at %d, the last one at %d", i, slot.Updated, s.slotsIndex)

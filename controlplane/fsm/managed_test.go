@@ -313,11 +313,12 @@ func TestEvict(t *testing.T) {
 	if got := h.cas("n1", api.SlotProposal{Slot: 0, Base: 1, Kind: "shrink", Primary: "n1", ISR: h.members("n1"), Silent: true}); got != "" {
 		t.Fatal(got)
 	}
-	result := h.must(Evict{Node: "n1"})
+	h.must(Evict{Node: "n1"})
 	h.expect(0, "2 [n1] want [n1 n2]")
 	h.expect(3, "2 [n2] want [n1 n2]")
-	if len(result.Blocked) != 1 || result.Blocked[0].Slot != 0 || result.Blocked[0].Reason != "it has the only copy" {
-		t.Errorf("blocked: %+v", result.Blocked)
+	bound := h.state.Bound(h.state.Node("n1"))
+	if len(bound) != 1 || bound[0].Slot != 0 || bound[0].Reason != "it has the only copy" {
+		t.Errorf("bound: %+v", bound)
 	}
 	if change := h.newest(); change.Kind != "evict" || change.Status != api.ChangePending || !h.state.Node("n1").Draining {
 		t.Errorf("history says %+v", change)

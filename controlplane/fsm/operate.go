@@ -119,14 +119,14 @@ func (d *draft) evict(command Evict) *api.Problem {
 		}
 	}
 	moved, _ := d.succeed(func(r Replica) bool { return r.Node != known.Index && d.state.up(r) })
-	d.result.Blocked = d.state.bound(known)
+	bound := len(d.state.Bound(known))
 	change := d.addChange("evict", command.Node, api.ChangePending)
-	change.Detail = fmt.Sprintf("%d slots went to replicas in sync, %d could not be taken", moved[known.Index], len(d.result.Blocked))
+	change.Detail = fmt.Sprintf("%d slots went to replicas in sync, %d could not be taken", moved[known.Index], bound)
 	return nil
 }
 
-// bound lists the slots whose primary is still a node, and why nobody else can be.
-func (s *State) bound(node *Node) []api.MoveBlocked {
+// Bound lists, ascending, the slots that only a node can serve, though others were to take them, and why.
+func (s *State) Bound(node *Node) []api.MoveBlocked {
 	var list []api.MoveBlocked
 	for i := range s.slots.count() {
 		slot := s.slots.at(ring.Slot(i))

@@ -57,7 +57,7 @@ func (s *State) CheckRestore(from *State, force bool) *api.Problem {
 		return api.NewProblem(api.CodeSnapshotDamaged, "it is a state before any cluster")
 	case s.Level < 2:
 		return api.NewProblem(api.CodeUnsupported, "the cluster stands at level %d, a restore needs 2", s.Level).
-			WithNext("once every member runs this version: stead cluster set level=%d", LevelSupported)
+			WithNext("once every member runs this version: stead cluster set level=2")
 	case from.Level > s.Level:
 		return api.NewProblem(api.CodeUnsupported, "the snapshot is of level %d, the cluster stands at %d", from.Level, s.Level).
 			WithNext("run a version that supports it, then: stead cluster set level=%d", from.Level)

@@ -20,7 +20,7 @@ func bodyLimit(path string) int64 {
 	switch path {
 	case snapshotPath:
 		return snapshotMax
-	case reportPath:
+	case reportPath, slotReportPath:
 		return reportMax
 	default:
 		return bodyMax

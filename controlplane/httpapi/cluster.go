@@ -52,6 +52,9 @@ func alarms(state *fsm.State) []string {
 		list = append(list, fmt.Sprintf(
 			"change %d (%s) is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", change.ID, change.Show().Cause, change.Node))
 	}
+	if stranded := standings(state)[api.SlotStranded]; stranded > 0 && state.Managed() {
+		list = append(list, fmt.Sprintf("slots without a node that is up and has their state: %d; start the nodes that do, or give a slot up with `stead slots force`", stranded))
+	}
 	for _, node := range state.Nodes() {
 		if id := node.Registration.ID; node.Held && !node.Draining && !listed[id] {
 			list = append(list, fmt.Sprintf("node %s is held: too many nodes vanished at once; `stead nodes drain %s` gives its slots away", id, id))
@@ -74,7 +77,8 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 			return problem
 		}
 	}
-	if patch.Level != nil && (patch.Keys != nil || patch.NoKey != nil) {
+	changes := patch.Keys != nil || patch.NoKey != nil || patch.MinInSync != nil || patch.OnLastCopy != nil
+	if patch.Level != nil && changes {
 		return api.NewProblem(api.CodeInvalid, "raise the level by itself, without other settings").InField("level")
 	}
 	answer := api.Changed{Version: s.control.State().Version(), Note: "nothing to change"}
@@ -88,8 +92,8 @@ func (s *Server) setCluster(w http.ResponseWriter, r *http.Request) error {
 		}
 		answer = api.Changed{Version: result.Version, Note: result.Note}
 	}
-	if patch.Keys != nil || patch.NoKey != nil {
-		command := fsm.Settings{Keys: patch.Keys, Force: patch.Force}
+	if changes {
+		command := fsm.Settings{Keys: patch.Keys, Force: patch.Force, MinInSync: patch.MinInSync, OnLastCopy: patch.OnLastCopy}
 		if patch.NoKey != nil {
 			command.NoKey = *patch.NoKey
 		}
@@ -117,7 +121,7 @@ func checkFixed(patch api.SettingsPatch, is api.Settings) *api.Problem {
 	case patch.Replicas != nil && (*patch.Replicas < 1 || *patch.Replicas > api.ReplicasMax):
 		return api.NewProblem(api.CodeInvalid, "%d is not between 1 and %d", *patch.Replicas, api.ReplicasMax).InField("replicas")
 	case patch.Replicas != nil && *patch.Replicas != is.Replicas:
-		return api.NewProblem(api.CodeUnsupported, "more than one replica needs replication, which this version does not have").InField("replicas")
+		return api.NewProblem(api.CodeUnsupported, "how many replicas slots have is said when the cluster is made, and cannot change in this version").InField("replicas")
 	case patch.NoKey != nil && *patch.NoKey != api.NoKeyAny && *patch.NoKey != api.NoKeyReject:
 		return api.NewProblem(api.CodeInvalid, "%q is neither reject nor any", api.Clip(string(*patch.NoKey))).InField("no_key")
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/controlplane/fsm"
+	"github.com/stead-io/stead/controlplane/liveness"
 )
 
 // Control is what the API needs of a member.
@@ -39,6 +40,9 @@ type Control interface {
 	ProxyBeat(id api.ProxyID, beat api.ProxyBeat, now time.Time) *api.Problem
 	LastHeard(id api.NodeID, now time.Time) (ago time.Duration, load *api.Load, known bool)
 	Proxies(now time.Time) []api.Proxy
+	// MovesOf and Pace are what beats tell of slots that move: one node's, and all together, bytes from since on.
+	MovesOf(id api.NodeID, now time.Time) *api.Moves
+	Pace(since, now time.Time) liveness.Pace
 
 	// Roster is the newest roster known here, nil before the first; RosterChanged is closed when it no
 	// longer is. AdoptRoster takes the leader's over.

@@ -49,19 +49,30 @@ func (p *played) Changed() <-chan struct{} { p.mu.Lock(); defer p.mu.Unlock(); r
 
 func (p *played) apply(command fsm.Command) {
 	p.t.Helper()
-	entry, err := fsm.Encode(fsm.At(time.Now(), fsm.By("ann")), command)
-	if err != nil {
+	if _, err := p.Propose(p.t.Context(), fsm.By("ann"), command); err != nil {
 		p.t.Fatal(err)
+	}
+}
+
+// Propose applies a command as a leader would.
+func (p *played) Propose(_ context.Context, origin fsm.Origin, command fsm.Command) (fsm.Result, error) {
+	entry, err := fsm.Encode(fsm.At(time.Now(), origin), command)
+	if err != nil {
+		return fsm.Result{}, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	next, result, err := fsm.Apply(p.state, p.state.Index+1, entry)
-	if err != nil || result.Problem != nil {
-		p.t.Fatal(err, result.Problem)
+	if err == nil && result.Problem != nil {
+		err = result.Problem
+	}
+	if err != nil {
+		return fsm.Result{}, err
 	}
 	p.state = next
 	close(p.changed)
 	p.changed = make(chan struct{})
+	return result, nil
 }
 
 func (p *played) register(id string, port int) {

@@ -4,43 +4,60 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/api/ring"
 	"github.com/stead-io/stead/controlplane/fsm"
 )
 
-// coalesce is the window after a published version in which later ones are gathered: the first change
-// goes out at once, a flood of them ten times a second.
-const coalesce = 100 * time.Millisecond
+// answersMax is how many encodings of one publication are kept for the next who asks. There are as many as
+// there are points that those who wait ask after: a few, unless somebody makes them up.
+const answersMax = 256
 
 // touchCheck is how often a member looks whether it still hears from a leader.
 const touchCheck = 250 * time.Millisecond
 
-// fanout publishes ring versions to those who wait for them.
+// feed is what a fanout publishes of the state.
+type feed struct {
+	// coalesce is the window after a publication in which later ones are gathered: the first change goes out
+	// at once, a flood of them once a window.
+	coalesce time.Duration
+	// mark tells publications apart, and their order within a generation.
+	mark func(*fsm.State) api.Version
+	// read prepares a state for being encoded.
+	read func(*fsm.State) (content, error)
+}
+
+// content is what a publication says.
+type content interface {
+	encode(kind answerKind) ([]byte, *api.Problem, error)
+}
+
+// fanout publishes the states that its feed tells apart to those who wait for them.
 type fanout struct {
 	control    Control
+	feed       feed
 	publishing sync.Mutex // held while deciding on and making the next current
 	stopped    bool       // nothing is published any more; guarded by publishing
 	current    atomic.Pointer[published]
 	waiting    atomic.Int64 // polls that wait for news
 }
 
-func newFanout(control Control) *fanout {
-	f := &fanout{control: control}
+func newFanout(control Control, feed feed) *fanout {
+	f := &fanout{control: control, feed: feed}
 	f.current.Store(&published{next: make(chan struct{})})
 	return f
 }
 
-// published is one ring version with its encodings, as all who ask share it.
+// published is one state with its encodings, as all who ask share it.
 type published struct {
-	state *fsm.State // nil before the first
-	view  *ring.View
+	state   *fsm.State // nil before the first
+	mark    api.Version
+	content content
 	// trouble ends all waiting: this member is cut off, or stops.
 	trouble *api.Problem
 	next    chan struct{} // closed when something else is published
@@ -49,10 +66,10 @@ type published struct {
 	answers map[answerKind]*answer
 }
 
-// answerKind tells encodings of one version apart.
+// answerKind tells encodings of one publication apart.
 type answerKind struct {
 	media string
-	from  api.Version // of a delta
+	from  api.Version // of what is told as a difference
 	gzip  bool
 }
 
@@ -72,7 +89,7 @@ func (f *fanout) run(ctx context.Context) {
 		if f.publishNews() {
 			select {
 			case <-ctx.Done():
-			case <-time.After(coalesce):
+			case <-time.After(f.feed.coalesce):
 			}
 			continue
 		}
@@ -88,11 +105,20 @@ func (f *fanout) run(ctx context.Context) {
 	f.publish(f.control.State(), api.NewProblem(api.CodeNoLeader, "this member is stopping"))
 }
 
-// fresh is the present state's ring, published before its time if need be: who does not wait must not
+// answering is the publication that a request is answered from, or waits behind.
+func (f *fanout) answering(r *http.Request) *published {
+	current := f.current.Load()
+	if !r.URL.Query().Has("after") || current.trouble != nil {
+		return f.fresh()
+	}
+	return current
+}
+
+// fresh is the present state, published before its time if need be: who does not wait must not
 // be answered from the past, nor anybody be refused for trouble that is over.
 func (f *fanout) fresh() *published {
 	current := f.current.Load()
-	if current.state != nil && current.trouble == nil && current.state.Version() == f.control.State().Version() {
+	if current.state != nil && current.trouble == nil && current.mark == f.feed.mark(f.control.State()) {
 		return current
 	}
 	f.publishNews()
@@ -111,7 +137,7 @@ func (f *fanout) publishNews() bool {
 	if !f.control.InTouch() {
 		trouble = api.NewProblem(api.CodeNoLeader, "this member has lost touch with the leader")
 	}
-	if last.state != nil && last.state.Version() == state.Version() && (last.trouble == nil) == (trouble == nil) {
+	if last.state != nil && last.mark == f.feed.mark(state) && (last.trouble == nil) == (trouble == nil) {
 		return false
 	}
 	f.publish(state, trouble)
@@ -123,11 +149,39 @@ func (f *fanout) publish(state *fsm.State, trouble *api.Problem) {
 		trouble: trouble,
 		next:    make(chan struct{}), answers: make(map[answerKind]*answer),
 	}
-	// A view cannot fail for a state that holds its invariants; if it did, watchers keep what they have.
-	if view, err := ring.NewView(state.Settings, state.Table()); state.Cluster != "" && err == nil {
-		next.state, next.view = state, view
+	// Reading cannot fail for a state that holds its invariants; if it did, watchers keep what they have.
+	if content, err := f.feed.read(state); state.Cluster != "" && err == nil {
+		next.state, next.mark, next.content = state, f.feed.mark(state), content
 	}
 	close(f.current.Swap(next).next)
+}
+
+// await waits for a publication that differs from after in a way worth telling: a later one, or any of
+// another generation. nil: the wait ran out.
+func (f *fanout) await(ctx context.Context, current *published, after api.Version, wait time.Duration) (*published, *api.Problem) {
+	f.waiting.Add(1)
+	defer f.waiting.Add(-1)
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	for {
+		if current.state == nil {
+			return nil, current.trouble
+		}
+		if current.mark.Generation != after.Generation || current.mark.Number > after.Number {
+			return current, nil
+		}
+		if current.trouble != nil {
+			return nil, current.trouble
+		}
+		select {
+		case <-current.next:
+			current = f.current.Load()
+		case <-deadline.C:
+			return nil, nil
+		case <-ctx.Done():
+			return nil, nil
+		}
+	}
 }
 
 // encoded returns the body of a kind, made by whoever asks for it first.
@@ -136,7 +190,9 @@ func (p *published) encoded(kind answerKind) ([]byte, *api.Problem, error) {
 	known, made := p.answers[kind]
 	if !made {
 		known = &answer{ready: make(chan struct{})}
-		p.answers[kind] = known
+		if len(p.answers) < answersMax {
+			p.answers[kind] = known
+		}
 	}
 	p.mu.Unlock()
 	if made {
@@ -149,36 +205,15 @@ func (p *published) encoded(kind answerKind) ([]byte, *api.Problem, error) {
 }
 
 func (p *published) encode(kind answerKind) ([]byte, *api.Problem, error) {
-	if kind.gzip {
-		kind.gzip = false
-		plain, problem, err := p.encoded(kind)
-		if problem != nil || err != nil {
-			return nil, problem, err
-		}
-		return compress(plain)
+	if !kind.gzip {
+		return p.content.encode(kind)
 	}
-	switch kind.media {
-	case api.TypeRing:
-		return p.view.Encode(), nil, nil
-	case api.TypeRingDelta:
-		return p.encodeDelta(kind.from)
-	default:
-		body, err := json.Marshal(p.view.JSON())
-		return append(body, '\n'), nil, err
+	kind.gzip = false
+	plain, problem, err := p.encoded(kind)
+	if problem != nil || err != nil {
+		return nil, problem, err
 	}
-}
-
-func (p *published) encodeDelta(from api.Version) ([]byte, *api.Problem, error) {
-	past, problem := p.state.At(from.Number)
-	if problem != nil {
-		return nil, problem, nil
-	}
-	var settings *api.Settings
-	if !past.Settings.Equal(p.view.Settings) {
-		settings = &p.view.Settings
-	}
-	body, err := json.Marshal(ring.Between(past.Table, p.view.Table).Wire(settings))
-	return append(body, '\n'), nil, err
+	return compress(plain)
 }
 
 func compress(plain []byte) ([]byte, *api.Problem, error) {

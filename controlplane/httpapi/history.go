@@ -68,7 +68,7 @@ func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) error {
 	changes, more := state.Changes(api.ChangeID(before), limit)
 	list := api.ChangeList{Changes: []api.Change{}, Oldest: state.OldestChange()}
 	for _, change := range changes {
-		list.Changes = append(list.Changes, change.Show())
+		list.Changes = append(list.Changes, s.showProgress(change.Show()))
 	}
 	if more {
 		list.Next = changes[len(changes)-1].ID
@@ -78,17 +78,25 @@ func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) error {
 
 // showChange answers GET /v1/ring/changes/{id}.
 func (s *Server) showChange(w http.ResponseWriter, r *http.Request) error {
-	id, err := strconv.ParseUint(r.PathValue("id"), 10, 53)
-	if err != nil {
-		return api.NewProblem(api.CodeInvalid, "%q is not a change id", api.Clip(r.PathValue("id"))).InField("id")
-	}
-	change, problem := s.control.State().Change(api.ChangeID(id))
+	id, problem := changeOf(r)
 	if problem != nil {
 		return problem
 	}
-	shown := change.Show()
+	change, problem := s.control.State().Change(id)
+	if problem != nil {
+		return problem
+	}
+	shown := s.showProgress(change.Show())
 	shown.Want = change.Want()
 	return writeJSON(w, http.StatusOK, shown)
+}
+
+func changeOf(r *http.Request) (api.ChangeID, *api.Problem) {
+	id, err := strconv.ParseUint(r.PathValue("id"), 10, 53)
+	if err != nil {
+		return 0, api.NewProblem(api.CodeInvalid, "%q is not a change id", api.Clip(r.PathValue("id"))).InField("id")
+	}
+	return api.ChangeID(id), nil
 }
 
 // diffRing answers GET /v1/ring/diff?from=&to=, or ?change= for what one change did.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/build"
 )
 
@@ -16,9 +18,10 @@ type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	verdicts *prometheus.CounterVec
 }
 
-func newMetrics(control Control, fanout *fanout, certificateExpires func() time.Time) *metrics {
+func newMetrics(control Control, fanout, slots *fanout, certificateExpires func() time.Time) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -29,7 +32,13 @@ func newMetrics(control Control, fanout *fanout, certificateExpires func() time.
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 14),
 		}, []string{"route", "status"}),
 	}
-	m.registry.MustRegister(m.requests, m.duration, vitals{control, fanout}, buildInfo(), collectors.NewGoCollector(),
+	m.verdicts = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "stead_control_proposals_total", Help: "Slot configurations that nodes proposed to this leader, by kind and verdict: accepted, or why not.",
+	}, []string{"kind", "verdict"})
+	for kind := range nodeKinds {
+		m.verdicts.WithLabelValues(kind.String(), proposalAccepted)
+	}
+	m.registry.MustRegister(m.requests, m.duration, m.verdicts, vitals{control, fanout, slots}, buildInfo(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.registerSnapshots(control)
 	if certificateExpires != nil {
@@ -64,6 +73,16 @@ func (m *metrics) registerSnapshots(control Control) {
 	)
 }
 
+// proposalAccepted is the verdict, as a label, on a proposal that stands.
+const proposalAccepted = "accepted"
+
+// countVerdicts counts proposals by kind, which the handler made sure of, and by what became of them.
+func (m *metrics) countVerdicts(proposals []api.SlotProposal, verdicts []api.SlotVerdict) {
+	for i, verdict := range verdicts {
+		m.verdicts.WithLabelValues(proposals[i].Kind, cmp.Or(verdict.Refusal, proposalAccepted)).Inc()
+	}
+}
+
 func asNumber(yes bool) float64 {
 	if yes {
 		return 1
@@ -72,7 +91,7 @@ func asNumber(yes bool) float64 {
 }
 
 func (m *metrics) measure(route string, next http.Handler) http.Handler {
-	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events"
+	waits := route == "/v1/ring" || route == "/v1/roster" || route == "/v1/events" || route == slotsPath
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, bound: answerBound(route)}
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the last answer's

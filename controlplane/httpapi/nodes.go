@@ -39,6 +39,10 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	began, err := api.ParseSlotCursor(string(result.Node.Session)) // it is named after where it began
+	if err != nil {
+		return err
+	}
 	_ = s.control.Beat(asked.ID, api.Beat{Session: result.Node.Session}, time.Now()) // it lives: it just spoke
 	status := http.StatusOK
 	if result.Created {
@@ -48,7 +52,7 @@ func (s *Server) registerNode(w http.ResponseWriter, r *http.Request) error {
 		Node:    s.show(result.Node, nil),
 		Session: result.Node.Session, BeatEvery: beatEvery(asked),
 		Change: result.Change, Version: result.Version, Note: s.joinNote(result),
-		Report: asked.Reports && s.control.State().Recovers(),
+		Report: asked.Reports && s.control.State().Recovers(), Cursor: began,
 	})
 }
 
@@ -63,7 +67,7 @@ func beatEvery(asked api.Registration) api.Duration {
 // joinNote tells a new node that it will hold nothing, when the others keep what they have.
 func (s *Server) joinNote(result fsm.Result) string {
 	state := s.control.State()
-	if !result.Created || state.Recovers() {
+	if !result.Created || state.Recovers() || state.Managed() {
 		return ""
 	}
 	keeping := 0
@@ -94,6 +98,7 @@ func (s *Server) show(node *fsm.Node, held map[uint16]int) api.Node {
 		rounded := api.Duration(ago.Round(time.Millisecond))
 		shown.LastBeat, shown.Load = &rounded, load
 	}
+	shown.Moves = s.control.MovesOf(node.Registration.ID, time.Now())
 	return shown
 }
 
@@ -132,6 +137,7 @@ func (s *Server) beatNode(w http.ResponseWriter, r *http.Request) error {
 	if problem := decodeLenient(r, &beat); problem != nil {
 		return problem
 	}
+	boundMoves(beat.Moves)
 	id := api.NodeID(r.PathValue("id"))
 	if problem := s.control.Beat(id, beat, time.Now()); problem != nil {
 		return problem
@@ -204,19 +210,28 @@ func (s *Server) rebalanceRing(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// changeRing proposes an operator's command and waits for the plan it leads to.
+// changeRing answers an operator's command with the plan it led to.
 func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.Command, read func() (fsm.Command, *api.Problem)) error {
+	answer, err := s.change(w, r, command, read)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+// change proposes an operator's command and waits for the plan it leads to.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, command fsm.Command, read func() (fsm.Command, *api.Problem)) (api.Changed, error) {
 	if read != nil {
 		var problem *api.Problem
 		if command, problem = read(); problem != nil {
-			return problem
+			return api.Changed{}, problem
 		}
 	} else if problem := decodeStrict(r, &struct{}{}); problem != nil {
-		return problem
+		return api.Changed{}, problem
 	}
 	result, err := s.propose(w, r, command)
 	if err != nil {
-		return err
+		return api.Changed{}, err
 	}
 	answer := api.Changed{Change: result.Change, Version: result.Version, Note: result.Note}
 	if change := s.awaitPlan(r.Context(), result.Change); change != nil {
@@ -225,7 +240,7 @@ func (s *Server) changeRing(w http.ResponseWriter, r *http.Request, command fsm.
 			answer.Note = "recorded; the ring follows within seconds"
 		}
 	}
-	return writeJSON(w, http.StatusOK, answer)
+	return answer, nil
 }
 
 // awaitPlan waits until the planner has answered a change that is planned at once; an undrain waits for

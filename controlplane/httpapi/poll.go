@@ -22,10 +22,7 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 	if problem != nil {
 		return problem
 	}
-	current := s.fanout.current.Load()
-	if !r.URL.Query().Has("after") || current.trouble != nil {
-		current = s.fanout.fresh()
-	}
+	current := s.fanout.answering(r)
 	if current.state == nil {
 		return api.NewProblem(api.CodeNoLeader, "the ring is not known here yet")
 	}
@@ -49,7 +46,7 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 	if problem != nil {
 		return problem
 	}
-	news, problem := s.awaitNews(r, current, after, wait)
+	news, problem := s.fanout.await(r.Context(), current, after, wait)
 	if problem != nil {
 		return problem
 	}
@@ -59,34 +56,6 @@ func (s *Server) pollRing(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	return s.writeRing(w, r, news, after, accepted)
-}
-
-// awaitNews waits for a version that differs from after in a way worth telling: a later one, or any of
-// another generation. nil: the wait ran out.
-func (s *Server) awaitNews(r *http.Request, current *published, after api.Version, wait time.Duration) (*published, *api.Problem) {
-	s.fanout.waiting.Add(1)
-	defer s.fanout.waiting.Add(-1)
-	deadline := time.NewTimer(wait)
-	defer deadline.Stop()
-	for {
-		if current.state == nil {
-			return nil, current.trouble
-		}
-		if version := current.state.Version(); version.Generation != after.Generation || version.Number > after.Number {
-			return current, nil
-		}
-		if current.trouble != nil {
-			return nil, current.trouble
-		}
-		select {
-		case <-current.next:
-			current = s.fanout.current.Load()
-		case <-deadline.C:
-			return nil, nil
-		case <-r.Context().Done():
-			return nil, nil
-		}
-	}
 }
 
 // accepted is what a poll takes, best first.
@@ -125,16 +94,21 @@ func (s *Server) writeRing(w http.ResponseWriter, r *http.Request, p *published,
 		}
 		body = full
 	}
+	w.Header().Set("ETag", p.state.Version().ETag())
+	w.Header().Set("Vary", "Accept, Accept-Encoding")
+	writeEncoded(w, contentType(media), body, zip)
+	return nil
+}
+
+// writeEncoded writes a body that stands, compressed or not.
+func writeEncoded(w http.ResponseWriter, kind string, body []byte, zip bool) {
 	header := w.Header()
-	header.Set("Content-Type", contentType(media))
-	header.Set("ETag", p.state.Version().ETag())
-	header.Set("Vary", "Accept, Accept-Encoding")
+	header.Set("Content-Type", kind)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
 	if zip {
 		header.Set("Content-Encoding", "gzip")
 	}
 	_, _ = w.Write(body) // the client may be gone
-	return nil
 }
 
 func contentType(media string) string {

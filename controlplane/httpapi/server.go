@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -46,7 +47,8 @@ type Server struct {
 	control Control
 	door    *door
 	forward *forwarder
-	fanout  *fanout
+	fanout  *fanout // of the ring
+	slots   *fanout
 	metrics *metrics
 	logger  *slog.Logger
 	http    *http.Server
@@ -62,12 +64,13 @@ func New(config Config) *Server {
 		control: config.Control,
 		door:    &door{identified: config.Identified, tokens: config.Tokens},
 		forward: &forwarder{control: config.Control, http: config.HTTP, patient: patient(config.HTTP), identified: config.Identified},
-		fanout:  newFanout(config.Control),
+		fanout:  newFanout(config.Control, ringFeed),
+		slots:   newFanout(config.Control, slotFeed),
 		logger:  config.Logger,
 
 		decoders: make(chan struct{}, decodersMax),
 	}
-	s.metrics = newMetrics(config.Control, s.fanout, config.CertificateExpires)
+	s.metrics = newMetrics(config.Control, s.fanout, s.slots, config.CertificateExpires)
 	s.metrics.registry.MustRegister(config.Collectors...)
 	s.subscribers = newSubscribers(s.metrics.registry)
 	s.http = &http.Server{
@@ -84,8 +87,13 @@ func New(config Config) *Server {
 // HTTP is the server to run on the member's listener.
 func (s *Server) HTTP() *http.Server { return s.http }
 
-// Run publishes ring versions to whoever waits, until ctx ends; then it ends all waiting.
-func (s *Server) Run(ctx context.Context) { s.fanout.run(ctx) }
+// Run publishes the ring and the slots to whoever waits, until ctx ends; then it ends all waiting.
+func (s *Server) Run(ctx context.Context) {
+	var publishing sync.WaitGroup
+	publishing.Go(func() { s.slots.run(ctx) })
+	s.fanout.run(ctx)
+	publishing.Wait()
+}
 
 // handle is a handler that returns its error.
 type handle func(w http.ResponseWriter, r *http.Request) error
@@ -115,6 +123,7 @@ func (s *Server) routes() []route {
 		{"POST", "/v1/nodes/{id}/beat", leader, s.beatNode},
 		{"POST", "/v1/nodes/{id}/drain", leader, s.drainNode},
 		{"POST", "/v1/nodes/{id}/undrain", leader, s.undrainNode},
+		{"POST", "/v1/nodes/{id}/evict", leader, s.evictNode},
 		{"POST", "/v1/nodes/{id}/maintenance", leader, s.maintainNode},
 
 		{"GET", "/v1/ring", here, s.pollRing},
@@ -122,10 +131,15 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/ring/versions/{version}", readable, s.showVersion},
 		{"GET", "/v1/ring/changes", readable, s.listChanges},
 		{"GET", "/v1/ring/changes/{id}", readable, s.showChange},
+		{"POST", "/v1/ring/changes/{id}/cancel", leader, s.cancelChange},
 		{"GET", "/v1/ring/diff", readable, s.diffRing},
 		{"GET", "/v1/ring/locate", readable, s.locateKey},
 		{"POST", "/v1/ring/rebalance", leader, s.rebalanceRing},
 		{"GET", "/v1/events", here, s.streamEvents},
+		{"GET", slotsPath, here, s.pollSlots},
+		{"GET", slotsPath + "/{slot}", readable, s.showSlot},
+		{"POST", slotsPath + "/cas", leader, s.proposeSlots},
+		{"POST", slotsPath + "/{slot}/force", leader, s.forceSlot},
 		{"POST", "/v1/ring/plan", leader, s.planRing},
 		{"POST", "/v1/ring/rollback", leader, s.rollbackRing},
 
@@ -144,6 +158,7 @@ func (s *Server) routes() []route {
 		{"GET", snapshotPath, readable, s.saveSnapshot},
 		{"PUT", snapshotPath, leader, s.restoreSnapshot},
 		{"POST", reportPath, leader, s.reportNode},
+		{"POST", slotReportPath, leader, s.reportSlots},
 	}
 }
 

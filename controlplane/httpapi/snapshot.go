@@ -18,10 +18,12 @@ import (
 const (
 	snapshotPath = "/v1/snapshot"
 	reportPath   = "/v1/nodes/{id}/report"
+	// slotReportPath takes what reportPath does where slots have more than a primary.
+	slotReportPath = "/v1/nodes/{id}/slots"
 
 	// snapshotMax bounds a snapshot to restore: 2^16 slots with 32 MiB of history fit several times.
 	snapshotMax = 256 << 20
-	// reportMax bounds the ring that a node reports: 2^16 slots and 65,535 nodes fit.
+	// reportMax bounds the ring, or the slots, that a node reports: 2^16 slots and 65,535 nodes fit.
 	reportMax = 32 << 20
 	// snapshotTimeout bounds the way of a snapshot there or back.
 	snapshotTimeout = 5 * time.Minute
@@ -141,11 +143,32 @@ func (s *Server) reportNode(w http.ResponseWriter, r *http.Request) error {
 	if problem != nil {
 		return problem
 	}
+	session := api.SessionID(r.URL.Query().Get("session"))
+	return s.takeReport(w, r, state, state.ReportOf(api.NodeID(r.PathValue("id")), session, table))
+}
+
+// reportSlots answers POST /v1/nodes/{id}/slots: the configurations that a node's store had adopted before
+// this generation.
+func (s *Server) reportSlots(w http.ResponseWriter, r *http.Request) error {
+	leave, problem := s.enter(r.Context())
+	if problem != nil {
+		return problem
+	}
+	defer leave()
+	var asked api.SlotReport
+	if problem := decodeLenient(r, &asked); problem != nil {
+		return problem
+	}
+	state := s.control.State()
+	report := state.ReportOfConfigs(api.NodeID(r.PathValue("id")), asked.Session, api.Version{}, asked.Slots)
+	return s.takeReport(w, r, state, report)
+}
+
+// takeReport proposes a report that somebody waits for.
+func (s *Server) takeReport(w http.ResponseWriter, r *http.Request, state *fsm.State, report fsm.Report) error {
 	if !state.Recovers() {
 		return writeJSON(w, http.StatusOK, api.Changed{Version: state.Version(), Note: "nothing waits for a report"})
 	}
-	session := api.SessionID(r.URL.Query().Get("session"))
-	report := state.ReportOf(api.NodeID(r.PathValue("id")), session, table)
 	result, err := s.proposeFor(w, r, "node "+r.PathValue("id"), report)
 	if err != nil {
 		return err

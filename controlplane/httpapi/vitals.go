@@ -21,7 +21,8 @@ type Vitals struct {
 // vitals shows how the member, the ring and the fleet stand, all of it read at one moment.
 type vitals struct {
 	control Control
-	fanout  *fanout
+	fanout  *fanout // of the ring
+	slots   *fanout
 }
 
 // reading is that moment.
@@ -33,11 +34,13 @@ type reading struct {
 	voters    int
 	alive     int // of the voters
 	slots     map[ring.NodeIndex]int
+	standings map[api.SlotStanding]int // of slots
 	nodes     map[api.NodeStatus]int
 	draining  int
 	held      int
 	proxies   []api.Proxy
-	watchers  int64
+	watchers  int64 // of the ring
+	followers int64 // of slots
 	leads     bool
 	inTouch   bool
 	following bool
@@ -46,10 +49,10 @@ type reading struct {
 func (v vitals) read(now time.Time) reading {
 	r := reading{
 		Vitals: v.control.Vitals(now), control: v.control, state: v.control.State(),
-		nodes: map[api.NodeStatus]int{}, proxies: v.control.Proxies(now), watchers: v.fanout.waiting.Load(),
+		nodes: map[api.NodeStatus]int{}, proxies: v.control.Proxies(now), watchers: v.fanout.waiting.Load(), followers: v.slots.waiting.Load(),
 		leads: v.control.IsLeader(), inTouch: v.control.InTouch(), following: v.control.CaughtUp(),
 	}
-	r.size, r.slots = r.state.Size(), r.state.SlotsHeld()
+	r.size, r.slots, r.standings = r.state.Size(), r.state.SlotsHeld(), standings(r.state)
 	for _, member := range v.control.Members() {
 		if member.Voter {
 			r.voters++
@@ -62,6 +65,19 @@ func (v vitals) read(now time.Time) reading {
 		r.held += int(asNumber(node.Held))
 	}
 	return r
+}
+
+// standings counts the slots by how they are.
+func standings(state *fsm.State) map[api.SlotStanding]int {
+	down := make(map[api.NodeID]bool)
+	for _, node := range state.Nodes() {
+		down[node.Registration.ID] = node.Status == api.NodeDown
+	}
+	counts := make(map[api.SlotStanding]int)
+	for slot := range state.SlotCount() {
+		counts[state.SlotConfig(api.Slot(slot)).Standing(func(id api.NodeID) bool { return down[id] })]++
+	}
+	return counts
 }
 
 func (r reading) unassigned() int {
@@ -131,6 +147,7 @@ var gauges = []gauge{
 	single("stead_control_history_bytes", "Memory that those ring versions hold on to.", func(r reading) int { return r.size.HistoryBytes }),
 	single("stead_control_idempotency_results", "Results remembered under idempotency keys.", func(r reading) int { return r.size.Results }),
 	single("stead_control_watchers", "Requests waiting here for a newer ring.", func(r reading) int64 { return r.watchers }),
+	single("stead_control_slot_watchers", "Requests waiting here for slots to change.", func(r reading) int64 { return r.followers }),
 	single("stead_ring_generation", "Generation of the ring.", func(r reading) uint64 { return r.state.Generation }),
 	single("stead_ring_version", "Number of the ring version.", func(r reading) uint64 { return r.state.Number }),
 	single("stead_ring_slots", "Slots of the ring.", func(r reading) int { return r.state.SlotCount() }),
@@ -146,6 +163,14 @@ var gauges = []gauge{
 		return r.count(func(proxy api.Proxy) bool { return proxy.Nack != "" })
 	}),
 	{
+		desc: prometheus.NewDesc("stead_slots", "Slots of the ring by how they are: settled, moving, stranded, recovering, unassigned.", []string{"state"}, nil),
+		values: map[string]func(reading) float64{
+			string(api.SlotSettled): slotsThatAre(api.SlotSettled), string(api.SlotMoving): slotsThatAre(api.SlotMoving),
+			string(api.SlotStranded): slotsThatAre(api.SlotStranded), string(api.SlotRecovering): slotsThatAre(api.SlotRecovering),
+			string(api.SlotUnassigned): slotsThatAre(api.SlotUnassigned),
+		},
+	},
+	{
 		desc: prometheus.NewDesc("stead_nodes", "Registered nodes by status.", []string{"status"}, nil),
 		values: map[string]func(reading) float64{
 			string(api.NodeUp): nodesThatAre(api.NodeUp), string(api.NodeSuspect): nodesThatAre(api.NodeSuspect), string(api.NodeDown): nodesThatAre(api.NodeDown),
@@ -157,6 +182,10 @@ var gauges = []gauge{
 			api.ProxyUp: proxiesThatAre(api.ProxyUp), api.ProxyDraining: proxiesThatAre(api.ProxyDraining), api.ProxyDown: proxiesThatAre(api.ProxyDown),
 		},
 	},
+}
+
+func slotsThatAre(standing api.SlotStanding) func(reading) float64 {
+	return func(r reading) float64 { return float64(r.standings[standing]) }
 }
 
 func nodesThatAre(status api.NodeStatus) func(reading) float64 {

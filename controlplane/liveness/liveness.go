@@ -37,6 +37,7 @@ type Transition struct {
 type Tracker struct {
 	since time.Time // when this leader began to listen
 	nodes map[api.NodeID]*record
+	moves moves
 }
 
 type record struct {
@@ -97,6 +98,11 @@ func (t *Tracker) Forget(keep func(api.NodeID) bool) {
 	for id := range t.nodes {
 		if !keep(id) {
 			delete(t.nodes, id)
+		}
+	}
+	for id := range t.moves.nodes {
+		if !keep(id) {
+			delete(t.moves.nodes, id)
 		}
 	}
 }

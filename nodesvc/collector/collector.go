@@ -44,9 +44,9 @@ var nodeMetrics = []struct {
 		func(s nodesvc.Stats) float64 { return float64(s.Refused) }},
 	{describe("unparked_total", "Requests that found too many waiting for the ring to wait too."), prometheus.CounterValue,
 		func(s nodesvc.Stats) float64 { return float64(s.Unparked) }},
-	{describe("parked", "Requests waiting for the ring."), prometheus.GaugeValue,
+	{describe("parked", "Requests waiting for a slot or the ring."), prometheus.GaugeValue,
 		func(s nodesvc.Stats) float64 { return float64(s.Parked) }},
-	{describe("slots", "Slots the node is primary of."), prometheus.GaugeValue,
+	{describe("slots", "Slots the node serves."), prometheus.GaugeValue,
 		func(s nodesvc.Stats) float64 { return float64(s.Slots) }},
 	{describe("ring_version", "Number of the ring version the node acts on."), prometheus.GaugeValue,
 		func(s nodesvc.Stats) float64 { return float64(s.RingVersion) }},
@@ -69,11 +69,18 @@ func (counters) Describe(out chan<- *prometheus.Desc) {
 	for _, metric := range nodeMetrics {
 		out <- metric.desc
 	}
+	for _, metric := range slotMetrics {
+		out <- metric.desc
+	}
+	out <- freezeDesc
 }
 
-// Collect reads them all at one moment.
+// Collect reads them all at one moment. Those of replication are there once the node's slots are open.
 func (c counters) Collect(out chan<- prometheus.Metric) {
 	stats := c.node.Stats()
+	if stats.Replication != nil {
+		collectSlots(stats, out)
+	}
 	for _, metric := range nodeMetrics {
 		out <- prometheus.MustNewConstMetric(metric.desc, metric.kind, metric.value(stats))
 	}

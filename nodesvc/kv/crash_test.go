@@ -26,6 +26,10 @@ func serveUntilKilled(folder string) {
 		return
 	}
 	<-control.registered
+	if err := awaitSlots(server); err != nil {
+		fmt.Println(err)
+		return
+	}
 	fmt.Println(server.Addr())
 	_, _ = bufio.NewReader(os.Stdin).ReadByte()
 }

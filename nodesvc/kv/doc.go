@@ -14,9 +14,14 @@
 // Every write gets a fresh strong ETag, which never stands for another write again, on this node or
 // any other, before or after a restart; a write of the same octets gets a new one too. If-Match and
 // If-None-Match follow RFC 9110, section 13, and are decided together with the write, so of several
-// writers with the same condition one at most succeeds.
+// writers with the same condition one at most succeeds. A write with an Idempotency-Key is carried out
+// once: repeated with the same sharding key, it gets the answer that the first one got, for a day, as long
+// as its slot has not seen 10,000 others since.
 //
-// The package owns entries and their storage; membership and ownership are nodesvc's. Its invariants:
-// a write is answered only when it is on disk, a reader never sees a write that a crash could still
-// undo, a body that broke off stores nothing, and after a storage error nothing is served any more.
+// The package owns entries and how they are stored; membership, ownership and replication are nodesvc's.
+// A write is decided on the primary, with its key locked; what it decided, the new ETag included, is the
+// record, so that every replica comes to the same state and writes the same snapshot. Its invariants: a
+// write is answered only when it is on the disk of every replica in sync, a reader never sees a write that
+// a crash could still undo, a body that broke off stores nothing, and after a storage error nothing is
+// served any more.
 package kv

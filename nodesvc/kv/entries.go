@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/nodesvc"
@@ -18,12 +19,12 @@ func (s *Server) serveEntry(w http.ResponseWriter, r *http.Request) {
 	if !allow(w, r, http.MethodGet, http.MethodHead, http.MethodPut, http.MethodDelete) {
 		return
 	}
-	if problem := s.entry(w, r); problem != nil {
-		problem.WriteTo(w)
+	if err := s.entry(w, r); err != nil {
+		s.refuse(w, r, err)
 	}
 }
 
-func (s *Server) entry(w http.ResponseWriter, r *http.Request) *api.Problem {
+func (s *Server) entry(w http.ResponseWriter, r *http.Request) error {
 	route, found := nodesvc.RouteOf(r.Context())
 	if !found {
 		return api.NewProblem(api.CodeNoKey, "an entry is named by a sharding key and a name")
@@ -36,24 +37,25 @@ func (s *Server) entry(w http.ResponseWriter, r *http.Request) *api.Problem {
 	if problem != nil {
 		return problem
 	}
-	at := Place{Hash: route.Hash, Key: route.Key, Name: name}
+	at := Place{Slot: route.Slot, Hash: route.Hash, Key: route.Key, Name: name}
 	switch r.Method {
 	case http.MethodPut:
-		return s.put(w, r, at, wanted)
+		return s.put(w, r, write{method: r.Method, at: at, wanted: wanted})
 	case http.MethodDelete:
-		return s.delete(w, at, wanted)
+		return s.write(w, r, write{method: r.Method, at: at, wanted: wanted})
 	default:
 		return s.get(w, r, at, wanted)
 	}
 }
 
-func (s *Server) get(w http.ResponseWriter, r *http.Request, at Place, wanted conditions) *api.Problem {
-	lock := s.locks.of(at)
-	lock.RLock()
-	entry, err := s.store.Get(at)
-	lock.RUnlock()
+func (s *Server) get(w http.ResponseWriter, r *http.Request, at Place, wanted conditions) error {
+	var entry Entry
+	err := s.node.Read(r.Context(), at.Key, func() (err error) {
+		entry, err = s.store.Get(at)
+		return err
+	})
 	if err != nil {
-		return s.storeProblem(err)
+		return err
 	}
 	tag := entry.Version.ETag()
 	w.Header().Set("ETag", tag)
@@ -73,9 +75,9 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, at Place, wanted co
 	return nil
 }
 
-// put reads the whole body before it takes the lock: a slow client holds nobody up, and a body that
+// put reads the whole body before the key is locked: a slow client holds nobody up, and a body that
 // breaks off stores nothing.
-func (s *Server) put(w http.ResponseWriter, r *http.Request, at Place, wanted conditions) *api.Problem {
+func (s *Server) put(w http.ResponseWriter, r *http.Request, asked write) error {
 	contentType, problem := readContentType(r.Header)
 	if problem != nil {
 		return problem
@@ -85,74 +87,66 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, at Place, wanted co
 	if problem != nil {
 		return problem
 	}
-	lock := s.locks.of(at)
-	lock.Lock()
-	defer lock.Unlock()
-	created, problem := s.permit(w, http.MethodPut, at, wanted)
-	if problem != nil {
+	asked.entry = Entry{ContentType: contentType, Value: value}
+	return s.write(w, r, asked)
+}
+
+func (s *Server) write(w http.ResponseWriter, r *http.Request, asked write) error {
+	var problem *api.Problem
+	if asked.idempotency, problem = readIdempotencyKey(r.Header); problem != nil {
 		return problem
 	}
-	entry := Entry{Version: s.versions.next(), ContentType: contentType, Value: value}
-	if err := s.store.Put(at, entry); err != nil {
-		return s.storeProblem(err)
+	if asked.idempotency != "" {
+		asked.fingerprint = fingerprintOf(r, asked)
 	}
-	w.Header().Set("ETag", entry.Version.ETag())
-	if created {
+	asked.entry.Version = s.versions.next()
+	var decided verdict
+	_, err := s.node.Update(r.Context(), asked.at.Key, func() (_ []byte, err error) {
+		decided, err = s.store.decide(asked, time.Now())
+		return decided.record, err
+	})
+	if err != nil {
+		return err
+	}
+	if decided.record == nil {
+		w.Header().Set(api.HeaderReplayed, "true")
+	}
+	acknowledge(w, decided.given)
+	return nil
+}
+
+// acknowledge says what a write did.
+func acknowledge(w http.ResponseWriter, given written) {
+	if given.outcome != deleted {
+		w.Header().Set("ETag", given.version.ETag())
+	}
+	if given.outcome == created {
 		w.WriteHeader(http.StatusCreated)
 	} else {
 		w.WriteHeader(http.StatusNoContent)
 	}
-	return nil
 }
 
-func (s *Server) delete(w http.ResponseWriter, at Place, wanted conditions) *api.Problem {
-	lock := s.locks.of(at)
-	lock.Lock()
-	defer lock.Unlock()
-	absent, problem := s.permit(w, http.MethodDelete, at, wanted)
-	if problem != nil {
-		return problem
+// refuse answers a request that came to nothing.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var conflict *conflict
+	switch {
+	case errors.As(err, &conflict):
+		if conflict.tag != "" {
+			w.Header().Set("ETag", conflict.tag)
+		}
+		err = preconditionFailed()
+	case errors.Is(err, ErrAbsent):
+		err = api.NewProblem(api.CodeNotFound, "there is no such entry")
+	case errors.Is(err, nodesvc.ErrBroken):
+		s.logger.Error("store failed", "error", err)
+		err = api.NewProblem(api.CodeStorageFailed, "a write may or may not be on disk")
 	}
-	if absent {
-		return s.storeProblem(ErrAbsent)
-	}
-	if err := s.store.Delete(at); err != nil {
-		return s.storeProblem(err)
-	}
-	w.Header().Del("ETag")
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}
-
-// permit checks the conditions of a write under the lock of its place, and reports whether there is
-// no entry yet. A refusal carries the ETag of the entry as it is.
-func (s *Server) permit(w http.ResponseWriter, method string, at Place, wanted conditions) (absent bool, problem *api.Problem) {
-	version, err := s.store.VersionAt(at)
-	absent = errors.Is(err, ErrAbsent)
-	if err != nil && !absent {
-		return false, s.storeProblem(err)
-	}
-	tag := ""
-	if !absent {
-		tag = version.ETag()
-		w.Header().Set("ETag", tag)
-	}
-	if wanted.check(method, tag) != http.StatusOK {
-		return absent, preconditionFailed()
-	}
-	return absent, nil
+	nodesvc.WriteError(w, r, err)
 }
 
 func preconditionFailed() *api.Problem {
 	return api.NewProblem(api.CodePrecondition, "the entry is not what the request demands")
-}
-
-func (s *Server) storeProblem(err error) *api.Problem {
-	if errors.Is(err, ErrAbsent) {
-		return api.NewProblem(api.CodeNotFound, "there is no such entry")
-	}
-	s.logger.Error("store failed", "error", err)
-	return api.NewProblem(api.CodeStorageFailed, "a write may or may not be on disk")
 }
 
 // readContentType reads how the value is to be described, and refuses what would not be kept.

@@ -154,6 +154,17 @@ func TestRawTargets(t *testing.T) {
 // raw sends octets as they are and reads the head of the answer.
 func raw(t *testing.T, server *Server, request string) *http.Response {
 	t.Helper()
+	return rawly(t, server, request, func(*net.TCPConn) error { return nil })
+}
+
+// rawCut says that nothing more comes: net/http takes it that the client has gone.
+func rawCut(t *testing.T, server *Server, request string) *http.Response {
+	t.Helper()
+	return rawly(t, server, request, (*net.TCPConn).CloseWrite)
+}
+
+func rawly(t *testing.T, server *Server, request string, sent func(*net.TCPConn) error) *http.Response {
+	t.Helper()
 	connection, err := net.Dial("tcp", server.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +173,7 @@ func raw(t *testing.T, server *Server, request string) *http.Response {
 	if _, err := io.WriteString(connection, request); err != nil {
 		t.Fatal(err)
 	}
-	if err := connection.(*net.TCPConn).CloseWrite(); err != nil {
+	if err := sent(connection.(*net.TCPConn)); err != nil {
 		t.Fatal(err)
 	}
 	got, err := http.ReadResponse(bufio.NewReader(connection), nil)
@@ -183,7 +194,7 @@ func TestTruncatedUploadStoresNothing(t *testing.T) {
 			"last chunk": head + "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
 			"trailer":    head + "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n0\r\n",
 		} {
-			if got := raw(t, server, request); got.StatusCode != 400 {
+			if got := rawCut(t, server, request); got.StatusCode != 400 {
 				t.Errorf("%s: %s", name, got.Status)
 			}
 		}
@@ -317,9 +328,11 @@ func TestAdministrativePaths(t *testing.T) {
 
 // A store that failed stops the server, and the server serves nothing more from it.
 func TestFailedStoreEndsTheServer(t *testing.T) {
-	server := openServer(t, "")
+	var server *Server
+	t.Cleanup(func() { abandon(server.store) }) // a process would end here
+	server = openServer(t, "")
 	cause := errors.New("cannot write store: disk is gone")
-	server.store.(*memory).set(cause)
+	server.store.set(cause)
 	<-server.Done()
 	if !errors.Is(server.Err(), cause) {
 		t.Errorf("it ended with %v", server.Err())

@@ -72,7 +72,19 @@ func (c *soloControl) Beat(context.Context, api.NodeID, api.Beat) (api.Beaten, e
 func (c *soloControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
 	return nil
 }
+
 func (*soloControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
+
+func (*soloControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }
+
+func (*soloControl) ProposeSlots(context.Context, api.SlotProposals) (api.SlotVerdicts, error) {
+	return api.SlotVerdicts{}, nil
+}
+
+func (*soloControl) WatchSlots(ctx context.Context, _ func(api.SlotFeed)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
 
 func (c *soloControl) Drain(context.Context, api.NodeID) (api.Changed, error) {
 	return api.Changed{}, nil
@@ -119,7 +131,23 @@ func openServer(t testing.TB, folder string) *Server {
 	case <-server.Done():
 		t.Fatal(server.Err())
 	}
+	if err := awaitSlots(server); err != nil {
+		t.Fatal(err)
+	}
 	return server
+}
+
+// awaitSlots waits until the node has opened its slots.
+func awaitSlots(server *Server) error {
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		got, err := try(server, "GET", "/kv/none", nil, api.HeaderKey+": acme")
+		if err == nil && got.status == http.StatusNotFound {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the node does not serve its slots: %v, %w", got, err)
+		}
+	}
 }
 
 // onBothStores runs a test against each kind of store.

@@ -25,7 +25,7 @@ func (s *Server) routes() http.Handler {
 		path := rawPath(r.RequestURI)
 		handler, known := fixed[path]
 		switch {
-		case strings.HasPrefix(path, entryPrefix):
+		case strings.HasPrefix(path, entryPrefix) || strings.HasPrefix(path, nodesvc.InternalPrefix):
 			entries.ServeHTTP(w, r)
 		case known:
 			handler.ServeHTTP(w, r)

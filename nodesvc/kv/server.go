@@ -21,8 +21,7 @@ type Server struct {
 	logger   *slog.Logger
 	listener net.Listener
 	node     *nodesvc.Node
-	store    Store
-	locks    *placeLocks
+	store    *store
 	versions *versions
 	uploads  *uploads
 	metrics  *metrics
@@ -44,7 +43,6 @@ func Open(config Config) (*Server, error) {
 	}
 	s := &Server{
 		logger:   config.Logger,
-		locks:    newPlaceLocks(),
 		versions: newVersions(),
 		uploads:  newUploads(),
 		stopping: make(chan struct{}),
@@ -70,19 +68,13 @@ func Open(config Config) (*Server, error) {
 	return s, nil
 }
 
-// open makes the node first: its lock on the data folder covers the store. The node does not register
-// before the store's first probe.
-func (s *Server) open(config Config) error {
-	opened := make(chan struct{})
-	node := config.Node
-	node.Healthy = func(ctx context.Context) error {
-		select {
-		case <-opened:
-			return s.store.Probe(ctx)
-		case <-ctx.Done():
-			return fmt.Errorf("the store is being opened: %w", ctx.Err())
-		}
+// open opens the store, then makes the process a node with the store as its service.
+func (s *Server) open(config Config) (err error) {
+	if s.store, err = openStore(config, s.logger); err != nil {
+		return err
 	}
+	node := config.Node
+	node.Service, node.Healthy = s.store, s.store.Probe
 	if node.Advertise == "" {
 		node.Advertise = s.listener.Addr().String()
 	}
@@ -92,14 +84,9 @@ func (s *Server) open(config Config) error {
 	if config.Store == StoreMemory {
 		node.DataDir = ""
 	}
-	var err error
 	if s.node, err = nodesvc.Open(node); err != nil {
-		return err
+		return errors.Join(err, s.store.Close())
 	}
-	if s.store, err = openStore(config, s.logger); err != nil {
-		return errors.Join(err, s.node.Close(context.Background()))
-	}
-	close(opened)
 	return nil
 }
 
@@ -144,9 +131,9 @@ func (s *Server) close(ctx context.Context) error {
 		_ = s.http.Close()
 	}
 	s.running.Wait()
-	var closed error
-	if left == nil && stopped == nil {
-		closed = s.store.Close()
+	ended := s.node.Close(ctx) // it uses the store until then
+	if stopped != nil || ended != nil {
+		return errors.Join(left, stopped, ended)
 	}
-	return errors.Join(left, stopped, closed, s.node.Close(ctx))
+	return errors.Join(left, s.store.Close())
 }

@@ -108,7 +108,17 @@ func (s *slot) step(now time.Time) (again bool) {
 		}
 	}
 	v := s.view(now)
-	return s.take(ownership.Next(v), now) || len(s.lead.pending) > 0 || s.owed()
+	return s.take(ownership.Next(v), now) || len(s.lead.pending) > 0 || s.owed() || s.blocked(now)
+}
+
+// blocked reports whether a replica is left alone for a while: afterwards it is to be tried again.
+func (s *slot) blocked(now time.Time) bool {
+	for _, f := range s.lead.followers {
+		if now.Before(f.blockedUntil) {
+			return true
+		}
+	}
+	return false
 }
 
 // owed reports whether a replica owes an answer that acknowledgements or reads depend on.
@@ -162,6 +172,7 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 	node, known := s.engine.node(m.Node)
 	hello, linked := s.engine.peer(m.Node)
 	is := ownership.Standing{Up: known && node.Status != api.NodeDown && node.Store == m.Store && linked && hello.Store == m.Store}
+	is.Leaving = linked && s.engine.leavers.include(m.Node, hello.Nonce)
 	if s.self(m) {
 		is.Up = true
 	}
@@ -188,13 +199,13 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 		s.handOver(step.Member, now)
 	case ownership.CopyTo:
 		if s.engine.config.Frozen {
-			s.handOver(step.Member, now)
+			s.freeze(step.Member, now)
 		} else {
 			s.bring(s.lead.follower(step.Member), now)
 		}
 	case ownership.JoinIt:
 		if s.engine.config.Frozen {
-			s.handOver(step.Member, now)
+			s.freeze(step.Member, now)
 		} else {
 			s.join(step.Member, now)
 		}
@@ -232,7 +243,7 @@ func (s *slot) anyHeir() (heir member, found bool) {
 	best := len(s.want) + 1
 	for _, m := range s.config.Others() {
 		is := s.standing(m, now)
-		if !is.Up || !is.Known || is.Silent || is.Blocked {
+		if !is.Up || !is.Known || is.Silent || is.Blocked || is.Leaving {
 			continue
 		}
 		rank := slices.Index(s.want, m.Node)

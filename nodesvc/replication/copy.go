@@ -34,11 +34,13 @@ type copies struct {
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
+	late   *lateAcks
 
 	mu      sync.Mutex
 	out     map[uint64]*copyOut
 	running sync.WaitGroup
-	closed  bool
+	open    context.Context // ends with the engine
+	end     context.CancelFunc
 }
 
 // copyOut is one state on its way to a follower.
@@ -60,8 +62,9 @@ type copyOut struct {
 }
 
 func newCopies(engine *Engine) *copies {
+	open, end := context.WithCancel(context.Background())
 	return &copies{
-		engine: engine, out: make(map[uint64]*copyOut),
+		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut), late: &lateAcks{engine: engine},
 		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
 		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
@@ -79,10 +82,10 @@ func (s *slot) beginCopy(f *follower) {
 	c := s.engine.copies
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
+	if c.open.Err() != nil {
 		return
 	}
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(c.open)
 	out := &copyOut{
 		id: c.last.Add(1), slot: s, to: f.member, ctx: ctx, stop: stop,
 		replies: make(chan OfferReply, 1), restored: make(chan ChunkAck, 1),
@@ -325,7 +328,7 @@ func (s *slot) copied(out *copyOut, err error) {
 		}
 	case out.ctx.Err() != nil:
 	case !errors.Is(err, errSilent) && !errors.Is(err, errRestoring) && !errors.Is(err, transfer.ErrStartOver):
-		f.blocked, f.blockedUntil = err.Error(), time.Now().Add(blockedFor)
+		f.block(err.Error(), time.Now())
 		if s.engine.config.Frozen && h != nil {
 			s.thaw(f, time.Now())
 		}
@@ -356,10 +359,7 @@ func (c *copies) lost(node api.NodeID) {
 
 func (c *copies) close() {
 	c.mu.Lock()
-	c.closed = true
-	for _, out := range c.out {
-		out.stop()
-	}
+	c.end()
 	c.mu.Unlock()
 	c.running.Wait()
 }

@@ -2,9 +2,12 @@ package replication
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,6 +50,78 @@ func TestFrozenMove(t *testing.T) {
 		t.Errorf("%s requests are counted, %d were answered, over %d moves", got, counted, moves)
 	}
 	t.Logf("%d requests, %d moves", counted, moves)
+}
+
+// A slot whose rehearsal fails stays where it is and is served, and operators see why; once it goes well the
+// slot moves.
+func TestRehearsal(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, 1)
+	st.frozen = true
+	defer st.stopAll()
+	var refused atomic.Int64
+	refused.Store(1)
+	n1, _ := st.start("n1"), st.start("n2")
+	n1.service.rehearsal = func(api.Slot) error {
+		if refused.Load() > 0 {
+			return errors.New("it is too large")
+		}
+		return nil
+	}
+	st.want(7, "n1")
+	st.want(7, "n2")
+	n1.awaitBlocked(t, "too large")
+	if !n1.count(t, 7) {
+		t.Error("the slot is not served")
+	}
+	refused.Store(0)
+	st.await(7, "the move", func(c api.SlotConfig) bool { return held(c, "n2", "n2") })
+}
+
+// A request that does not end keeps its slot: what it may still do would be lost.
+func TestEndlessRequestKeepsItsSlot(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, 1)
+	st.frozen = true
+	defer st.stopAll()
+	n1, _ := st.start("n1"), st.start("n2")
+	st.want(7, "n1")
+	for where := n1.Where(7); where.Place != PlaceHere; where = n1.Where(7) {
+		<-where.Moved
+	}
+	end, began := make(chan struct{}), make(chan struct{})
+	var endless sync.WaitGroup
+	endless.Go(func() {
+		_ = n1.Read(context.Background(), 7, func() error {
+			close(began)
+			<-end
+			_, err := n1.service.Apply(7, []byte("late=1"))
+			return err
+		}, true)
+	})
+	<-began
+	st.want(7, "n2")
+	n1.awaitBlocked(t, "do not end")
+	close(end)
+	endless.Wait()
+	st.await(7, "the move", func(c api.SlotConfig) bool { return held(c, "n2", "n2") })
+	if got := st.actors["n2"].service.get(7, "late"); got != "1" {
+		t.Errorf("what it did was lost: %q", got)
+	}
+}
+
+// awaitBlocked waits until the actor reports slot 7 as blocked.
+func (a *actor) awaitBlocked(t *testing.T, why string) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		blocked := a.Moves().Blocked
+		if len(blocked) == 1 && blocked[0].Slot == 7 && strings.Contains(blocked[0].Reason, why) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("blocked: %+v, want %q", blocked, why)
+		}
+	}
 }
 
 // count is a request that changes the service's state by itself.

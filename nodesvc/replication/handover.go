@@ -75,7 +75,7 @@ func (s *slot) stepHandover(now time.Time) {
 	}
 	if (l.sections.count == 0 || h.closed) && ownership.MaySeal(s.config, h.to, l.pending, s.last, s.commit, l.acked) {
 		h.sealed, h.sealedAt = true, now
-		s.engine.send(h.to.Node, Seal{SlotEpoch: s.inEpoch(l.epoch), Last: s.last})
+		s.engine.send(h.to.Node, Seal{SlotEpoch: s.inEpoch(l.epoch), Last: s.last, Leaving: s.engine.leaving()})
 		return
 	}
 	if now.Sub(h.shutAt) < s.engine.config.DrainTimeout || h.given && !s.standing(h.to, now).Silent {
@@ -99,6 +99,9 @@ func (s *slot) handedOver() {
 
 // onSeal hears that the primary serves no more, for this store to take over.
 func (s *slot) onSeal(from member, m Seal) {
+	if m.Leaving {
+		s.engine.leavers.note(from.Node, s.engine)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {

@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -35,6 +34,8 @@ type follower struct {
 	blocked      string    // why it cannot take the slot
 	blockedUntil time.Time
 	copy         *copyOut
+	rehearsing   bool      // without a log: a rehearsal of the copy is under way
+	rehearsed    time.Time // when the last one went well
 }
 
 // Limits of what is on its way to one follower of a slot.
@@ -176,7 +177,7 @@ func (s *slot) acknowledged(f *follower, at seq, digest uint64, full bool) {
 	}
 	if own, kept := s.digestAt(at); kept && own != digest {
 		s.engine.logger.Error("a replica's log differs", "slot", s.number, "replica", f.member.Node, "seq", at)
-		f.blocked, f.blockedUntil = "its log differs from the primary's", time.Now().Add(blockedFor)
+		f.block("its log differs from the primary's", time.Now())
 		f.need, f.started = true, false
 		return
 	}
@@ -320,5 +321,3 @@ func (s *slot) onStale(m Stale) {
 	s.engine.count.epochsRefused.Add(1)
 	s.engine.attend(s)
 }
-
-func (l *lead) members() []member { return slices.Collect(maps.Keys(l.followers)) }

@@ -24,8 +24,16 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // words is a service: per slot, key to value; a record is key=value.
 type words struct {
-	mu    sync.Mutex
-	slots map[api.Slot]map[string]string
+	mu        sync.Mutex
+	slots     map[api.Slot]map[string]string
+	rehearsal func(api.Slot) error // nil: goes well
+}
+
+func (w *words) Rehearse(slot api.Slot) error {
+	if w.rehearsal == nil {
+		return nil
+	}
+	return w.rehearsal(slot)
 }
 
 func newWords() *words { return &words{slots: make(map[api.Slot]map[string]string)} }

@@ -22,7 +22,6 @@ const (
 	kindChunk      uint8 = 11
 	kindChunkAck   uint8 = 12
 	kindSeal       uint8 = 13
-	kindUnsealed   uint8 = 14
 	kindOpened     uint8 = 15
 )
 
@@ -230,22 +229,20 @@ func (m *Confirmed) read(r *reader) {
 // take over.
 type Seal struct {
 	SlotEpoch
-	Last ownership.Seq
+	Last    ownership.Seq
+	Leaving bool // because the sender's process stops: it is not to be given slots any more
 }
 
 func (Seal) kind() uint8 { return kindSeal }
 
-func (m Seal) append(dst []byte) []byte { return appendUint64(m.SlotEpoch.append(dst), uint64(m.Last)) }
+func (m Seal) append(dst []byte) []byte {
+	return appendBool(appendUint64(m.SlotEpoch.append(dst), uint64(m.Last)), m.Leaving)
+}
 
 func (m *Seal) read(r *reader) {
 	m.SlotEpoch.read(r)
-	m.Last = r.seq()
+	m.Last, m.Leaving = r.seq(), r.bool()
 }
-
-// Unsealed answers Seal: the receiver does not take over.
-type Unsealed struct{ SlotEpoch }
-
-func (Unsealed) kind() uint8 { return kindUnsealed }
 
 // Opened says that the sender serves the slot in this epoch.
 type Opened struct{ SlotEpoch }

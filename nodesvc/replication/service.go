@@ -54,5 +54,12 @@ type View interface {
 	io.Closer
 }
 
+// Rehearser is a Service without a log (Config.Frozen) that can say beforehand why a slot should not be moved:
+// requests of the slot wait while it is copied.
+type Rehearser interface {
+	// Rehearse makes a snapshot to nowhere, while requests go on. An error says why the slot stays.
+	Rehearse(slot api.Slot) error
+}
+
 // ErrBroken in an error of a Service says that its state can no longer be trusted: the node ends.
 var ErrBroken = errors.New("the service's state is broken")

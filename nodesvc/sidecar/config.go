@@ -19,6 +19,7 @@ const (
 	HealthIntervalDefault = time.Second
 	HealthFailuresDefault = 3
 	StopTimeoutDefault    = 10 * time.Second
+	MovePauseMaxDefault   = 2 * time.Second
 )
 
 // Config says which service the sidecar stands before. NewConfig fills the defaults.
@@ -39,6 +40,11 @@ type Config struct {
 	HealthInterval time.Duration
 	// HealthFailures in a row make the service unhealthy; one success makes it healthy again.
 	HealthFailures int
+	// Hooks says that the service exports, imports and deletes slots, as a cluster of state hooks needs.
+	Hooks bool
+	// MovePauseMax is how long exporting a slot may take, while its requests wait; one that takes longer is
+	// not moved.
+	MovePauseMax time.Duration
 	// Command is the service to start, as argument list; empty: it runs already.
 	Command []string
 	// StopTimeout is how long the command may take to end after SIGTERM, before SIGKILL.
@@ -58,6 +64,7 @@ func NewConfig() Config {
 		HealthInterval: HealthIntervalDefault,
 		HealthFailures: HealthFailuresDefault,
 		StopTimeout:    StopTimeoutDefault,
+		MovePauseMax:   MovePauseMaxDefault,
 	}
 }
 
@@ -81,6 +88,9 @@ func (c Config) Validate() error {
 	}
 	if len(c.Command) > 0 && c.Command[0] == "" {
 		return errors.New("the command to start has no name")
+	}
+	if c.MovePauseMax <= 0 {
+		return fmt.Errorf("longest pause of a move %v is not positive", c.MovePauseMax)
 	}
 	if c.StopTimeout <= 0 {
 		return fmt.Errorf("stop timeout %v is not positive", c.StopTimeout)

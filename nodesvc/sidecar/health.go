@@ -23,6 +23,7 @@ type checker struct {
 	failures int
 	client   *http.Client
 	logger   *slog.Logger
+	passed   chan struct{} // closed at the first success
 
 	mu     sync.Mutex
 	ailing error // nil while the service counts as healthy
@@ -38,6 +39,7 @@ func newChecker(config Config, transport http.RoundTripper, logger *slog.Logger)
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 		logger: logger,
+		passed: make(chan struct{}),
 		ailing: errNotChecked,
 	}
 }
@@ -92,6 +94,9 @@ func (c *checker) judge(err error, failed int) {
 	switch {
 	case err == nil && c.ailing != nil:
 		c.logger.Info("service is healthy")
+		if errors.Is(c.ailing, errNotChecked) {
+			close(c.passed)
+		}
 		c.ailing = nil
 	case err != nil && c.ailing == nil && failed >= c.failures:
 		c.logger.Warn("service is unhealthy", "error", err, "failures", failed)

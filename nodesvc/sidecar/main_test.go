@@ -162,6 +162,18 @@ func (f *fakeControl) Beat(_ context.Context, _ api.NodeID, beat api.Beat) (api.
 func (f *fakeControl) Report(context.Context, api.NodeID, api.SessionID, *ring.View) error {
 	return nil
 }
+
+func (*fakeControl) ReportSlots(context.Context, api.NodeID, api.SlotReport) error { return nil }
+
+func (*fakeControl) ProposeSlots(context.Context, api.SlotProposals) (api.SlotVerdicts, error) {
+	return api.SlotVerdicts{}, nil
+}
+
+func (*fakeControl) WatchSlots(ctx context.Context, _ func(api.SlotFeed)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
 func (*fakeControl) Node(context.Context, api.NodeID) (api.Node, error) { return api.Node{}, nil }
 
 func (f *fakeControl) Drain(context.Context, api.NodeID) (api.Changed, error) {

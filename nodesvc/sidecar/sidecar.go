@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/stead-io/stead/api"
@@ -87,6 +89,13 @@ func (s *Sidecar) open() error {
 	if config.Logger == nil {
 		config.Logger = s.logger
 	}
+	if s.config.Hooks {
+		hooks, err := s.openHooks()
+		if err != nil {
+			return err
+		}
+		config.Service, config.State = hooks, api.StateHooks
+	}
 	node, err := nodesvc.Open(config)
 	if err != nil {
 		return err
@@ -103,11 +112,19 @@ func (s *Sidecar) open() error {
 	return nil
 }
 
-// routes: the health path goes straight to the service, all else through health and guard.
+// routes: the health path goes straight to the service, all else through health and guard. With hooks, what
+// nodes say to each other passes neither.
 func (s *Sidecar) routes() http.Handler {
 	relay := newRelay(s.config.Upstream, s.transport, s.logger)
-	guarded := s.node.Guard(relay)
+	guarded, internal := s.node.Guard(relay), http.Handler(nil)
+	if s.config.Hooks {
+		guarded, internal = s.node.Guard(s.within(relay)), s.node.Internal()
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if internal != nil && strings.HasPrefix(r.URL.Path, nodesvc.InternalPrefix) {
+			internal.ServeHTTP(w, r) // nodes speak with each other whether the service is well or not
+			return
+		}
 		if rawPath(r.RequestURI) == s.config.HealthPath {
 			relay.ServeHTTP(w, r)
 			return
@@ -117,6 +134,28 @@ func (s *Sidecar) routes() http.Handler {
 			return
 		}
 		guarded.ServeHTTP(w, r)
+	})
+}
+
+// within keeps a request's slot from moving until the service has answered it, and tells the service the slot.
+// Requests of one key do not wait for each other: their order is the service's affair.
+func (s *Sidecar) within(relay http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		route, found := nodesvc.RouteOf(r.Context())
+		if !found {
+			relay.ServeHTTP(w, r)
+			return
+		}
+		begun := false
+		err := s.node.Read(r.Context(), route.Key, func() error {
+			begun = true
+			r.Header.Set(api.HeaderSlot, strconv.Itoa(int(route.Slot)))
+			relay.ServeHTTP(w, r)
+			return nil
+		})
+		if err != nil && !begun {
+			nodesvc.WriteError(w, r, err)
+		}
 	})
 }
 

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -28,6 +29,9 @@ type Options struct {
 	TLS bool
 	// Token is shown by the client and the commands.
 	Token string
+	// State is what kind of state the service keeps, none unless set; Replicas how many a slot has, 1 unless set.
+	State    api.State
+	Replicas int
 	// Binary is of another build of stead; empty: this one.
 	Binary string
 }
@@ -99,11 +103,16 @@ func (c *Cluster) memberArgs(i int) []string {
 	args := []string{"control", "--name", name, "--data-dir", c.MemberDir(i),
 		"--listen", c.APIs[i], "--raft-listen", "127.0.0.1:0",
 		"--join", strings.Join(c.APIs, ","), "--expect", fmt.Sprint(len(c.APIs))}
+	args = append(args, c.stateArgs()...)
 	if c.options.DNS {
 		args = append(args, "--dns-listen", c.DNSAddrs[i])
 	}
 	args = append(args, c.tlsArgs(transport.RoleMember, name)...)
 	return append(args, c.options.ControlArgs...)
+}
+
+func (c *Cluster) stateArgs() []string {
+	return []string{"--state", string(cmp.Or(c.options.State, api.StateNone)), "--replicas", fmt.Sprint(max(1, c.options.Replicas))}
 }
 
 // AddMember starts a member that joins the first one, with a folder of its own. It takes part once it is
@@ -112,7 +121,7 @@ func (c *Cluster) AddMember(name string, extra ...string) *Process {
 	c.t.Helper()
 	address := FreeAddress(c.t)
 	args := append([]string{"control", "--name", name, "--data-dir", filepath.Join(c.dir, name),
-		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, c.options.ControlArgs...)
+		"--listen", address, "--raft-listen", "127.0.0.1:0", "--join", c.APIs[0]}, append(c.stateArgs(), c.options.ControlArgs...)...)
 	member := Run(c.t, name, Binary(c.t), append(args, extra...)...)
 	c.Members, c.APIs = append(c.Members, member), append(c.APIs, address)
 	return member

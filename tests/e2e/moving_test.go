@@ -16,8 +16,8 @@ import (
 // What clients may notice of a move.
 const (
 	hotKeys      = 64
-	hotEvery     = 20 * time.Millisecond // a request: 50 a second
-	coldKeys     = 128
+	hotEvery     = 40 * time.Millisecond // a request: 25 a second
+	coldKeys     = 64
 	coldEvery    = 250 * time.Millisecond
 	baselineTime = 3 * time.Second
 	gapMoreMax   = 20 * time.Millisecond
@@ -52,7 +52,7 @@ func TestMovesAreInvisible(t *testing.T) {
 }
 
 func moveUnderLoad(t *testing.T, replicas int) {
-	c := managed(t, replicas, 3, 512)
+	c := managed(t, replicas, 3, 1024)
 	watched, stop := context.WithCancel(t.Context())
 	seen := &flips{primary: map[api.Slot]api.NodeID{}}
 	var watching sync.WaitGroup

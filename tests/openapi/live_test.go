@@ -28,9 +28,13 @@ type member struct {
 	http *http.Client
 }
 
-func start(t *testing.T) member {
+func start(t *testing.T) member { return startWith(t, api.StateNone, 1) }
+
+// startWith starts a member of a cluster that keeps such state.
+func startWith(t *testing.T, state api.State, replicas int) member {
 	t.Helper()
 	config := controlplane.NewConfig()
+	config.Settings.State, config.Settings.Replicas = state, replicas
 	config.Listen, config.RaftListen, config.DataDir = "127.0.0.1:0", "127.0.0.1:0", t.TempDir()
 	config.PlanDelay = time.Millisecond
 	config.Logger = slog.New(slog.DiscardHandler)
@@ -49,6 +53,35 @@ func start(t *testing.T) member {
 	})
 	m.await("/readyz", func(status int, _ []byte) bool { return status == http.StatusOK })
 	return m
+}
+
+// startManaged starts a member of a cluster whose slots n1, n2 and n3 share, two replicas each, and answers
+// n1's session.
+func startManaged(t *testing.T) (m member, session api.SessionID) {
+	m = startWith(t, api.StateManaged, 2)
+	for i := 3; i > 0; i-- {
+		var registered api.Registered
+		_, body := m.send("POST", try{path: "/v1/nodes", body: fmt.Sprintf(
+			`{"id":"n%d","address":"127.0.0.1:%d","state":"managed","store_id":"%032x","ttl":"10m"}`, i, 1000+i, i)})
+		if err := json.Unmarshal(body, &registered); err != nil {
+			t.Fatalf("%v: %s", err, body)
+		}
+		session = registered.Session
+	}
+	m.await("/v1/cluster", func(_ int, body []byte) bool {
+		var cluster api.Cluster
+		return json.Unmarshal(body, &cluster) == nil && cluster.Unassigned == 0
+	})
+	return m, session
+}
+
+func (m member) newestChange() string {
+	_, body := m.send("GET", try{path: "/v1/cluster"})
+	var cluster api.Cluster
+	if err := json.Unmarshal(body, &cluster); err != nil {
+		m.t.Fatalf("%v: %s", err, body)
+	}
+	return strconv.FormatUint(uint64(cluster.Change), 10)
 }
 
 // await asks until the answer is as wanted.
@@ -99,11 +132,16 @@ func readAnswer(response *http.Response) ([]byte, error) {
 // TestMembersKeepToTheDocument: every operation is tried on a running member, and every answer is what
 // the document promises.
 func TestMembersKeepToTheDocument(t *testing.T) {
-	doc, m := generate(t), start(t)
+	doc, plain := generate(t), start(t)
+	managed, session := startManaged(t)
 	for _, o := range operations {
 		method, path, _ := strings.Cut(o.endpoint, " ")
 		described := doc.Paths[path][strings.ToLower(method)]
 		good := 0
+		m := plain
+		if o.managed {
+			m = managed
+		}
 		for _, try := range o.tries {
 			if try.path == "" {
 				try.path = path
@@ -112,6 +150,10 @@ func TestMembersKeepToTheDocument(t *testing.T) {
 				t.Fatalf("%s: a try needs a path of its own", o.endpoint)
 			}
 			checkBody(t, doc, o, described, try)
+			if o.managed {
+				try.body = strings.ReplaceAll(try.body, `"9-9"`, strconv.Quote(string(session)))
+				try.path = strings.Replace(try.path, "CHANGE", m.newestChange(), 1)
+			}
 			response, body := m.send(method, try)
 			if response.StatusCode != try.status {
 				t.Errorf("%s %s %s: answered %d, want %d: %s", method, try.path, try.body, response.StatusCode, try.status, api.Clip(string(body)))
@@ -218,7 +260,7 @@ func TestOperatorsAreToldWhatIsWrong(t *testing.T) {
 		if described.RequestBody == nil || o.octets != "" {
 			continue
 		}
-		path = strings.ReplaceAll(path, "{id}", "n1")
+		path = strings.NewReplacer("changes/{id}", "changes/2", "{id}", "n1", "{slot}", "7").Replace(path)
 		shape := described.RequestBody.Content[api.TypeJSON].Schema
 		if shape.Ref != "" {
 			shape = doc.Components.Schemas[strings.TrimPrefix(shape.Ref, "#/components/schemas/")]

@@ -12,6 +12,7 @@ type operation struct {
 	write    bool     // it goes through the log: it takes Idempotency-Key and If-Match, and names its actor
 	body     any      // a value of the request's Go type; nil: none
 	octets   string   // media type of a request's body that is no JSON
+	managed  bool     // it is tried where slots have replicas; 9-9 in a body is n1's session, CHANGE in a path the newest change
 	open     bool     // unknown fields of the body are ignored
 	answers  answers
 	codes    []api.Code // beside those every request may meet
@@ -44,6 +45,7 @@ type try struct {
 const (
 	nodesTag   = "nodes"
 	ringTag    = "ring"
+	slotsTag   = "slots"
 	proxiesTag = "proxies"
 	clusterTag = "cluster"
 	processTag = "process"
@@ -52,6 +54,7 @@ const (
 var tags = []tag{
 	{nodesTag, "The nodes of the service: registered, weighed, drained, removed."},
 	{ringTag, "Which node holds which slot, now and before."},
+	{slotsTag, "The configuration of each slot: who serves it, who has its state, who should."},
 	{proxiesTag, "The proxies that beat."},
 	{clusterTag, "Settings, members and leadership."},
 	{processTag, "One member's health and metrics."},
@@ -118,6 +121,13 @@ var operations = []operation{
 		tries: []try{{path: "/v1/nodes/n2/undrain", body: `{}`, status: 200}},
 	},
 	{
+		endpoint: "POST /v1/nodes/{id}/evict", id: "evictNode", tag: nodesTag, write: true, managed: true,
+		summary: "Take a node's slots away without its help: replicas in sync serve them at once. kept says what could not be taken, and why.",
+		body:    struct{}{}, answers: answers{200: jsonOf(api.Evicted{})},
+		codes: []api.Code{api.CodeNodeUnknown, api.CodeLastNode, api.CodeConflict},
+		tries: []try{{path: "/v1/nodes/n2/evict", status: 200}, {path: "/v1/nodes/n9/evict", status: 404}, {path: "/v1/nodes/n2/evict", body: `{"x":1}`, status: 400}},
+	},
+	{
 		endpoint: "POST /v1/nodes/{id}/maintenance", id: "maintainNode", tag: nodesTag, write: true,
 		summary: "Announce a node's absence: for that long its slots stay its, whatever becomes of it.",
 		body:    api.MaintenanceAsk{}, answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown},
@@ -133,6 +143,13 @@ var operations = []operation{
 		summary: "After a restore: the ring that the node last acted on, in its binary form, or nothing if it had none.",
 		answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown, api.CodeUnknownSession, api.CodeWrongCluster, api.CodeRingGeometry},
 		tries: []try{{path: "/v1/nodes/n1/report", status: 200}, {path: "/v1/nodes/n1/report", body: "no ring", status: 400}},
+	},
+	{
+		endpoint: "POST /v1/nodes/{id}/slots", id: "reportSlots", tag: nodesTag,
+		summary: "After a restore: the configurations of slots that the node's store had adopted.",
+		body:    api.SlotReport{}, open: true, answers: answers{200: jsonOf(api.Changed{})},
+		codes: []api.Code{api.CodeNodeUnknown, api.CodeUnknownSession, api.CodeOverloaded},
+		tries: []try{{path: "/v1/nodes/n1/slots", body: `{"session":"1-1","slots":[]}`, status: 200}, {path: "/v1/nodes/n1/slots", body: `{`, status: 400}},
 	},
 	{
 		endpoint: "GET /v1/ring", id: "pollRing", tag: ringTag, query: []string{"after", "wait", "consistency", "If-None-Match"},
@@ -175,6 +192,12 @@ var operations = []operation{
 		summary: "Show one change, with the replicas it wanted.",
 		answers: answers{200: jsonOf(api.Change{})}, codes: []api.Code{api.CodeChangeUnknown, api.CodeChangeGone},
 		tries: []try{{path: "/v1/ring/changes/2", status: 200}, {path: "/v1/ring/changes/9999", status: 404}},
+	},
+	{
+		endpoint: "POST /v1/ring/changes/{id}/cancel", id: "cancelChange", tag: ringTag, write: true, managed: true,
+		summary: "End a change under way. What it has not moved stays where it is.",
+		body:    struct{}{}, answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeChangeUnknown, api.CodeChangeGone, api.CodeConflict},
+		tries: []try{{path: "/v1/ring/changes/CHANGE/cancel", status: 200}, {path: "/v1/ring/changes/1/cancel", status: 409}, {path: "/v1/ring/changes/soon/cancel", status: 400}},
 	},
 	{
 		endpoint: "GET /v1/ring/diff", id: "diffRing", tag: ringTag, query: []string{"from", "to", "change", "consistency"},
@@ -220,6 +243,40 @@ var operations = []operation{
 		summary: "What happens to changes, as server-sent events (docs/api/events.md): data is an Event. Every member answers.",
 		answers: answers{200: {api.TypeEvents: api.Event{}}}, codes: []api.Code{api.CodeUnsupported, api.CodeOverloaded},
 		tries: []try{{status: 200}, {path: "/v1/events?after=1-1", status: 200}, {path: "/v1/events?after=x", status: 400}},
+	},
+	{
+		endpoint: "GET /v1/slots", id: "pollSlots", tag: slotsTag, query: []string{"cursor", "wait", "consistency"},
+		summary: "The configurations of all slots or, with after, of those that changed since, as soon as any did. Every member answers.",
+		answers: answers{200: jsonOf(api.SlotFeed{}), 204: nothing}, codes: []api.Code{api.CodeNotAcceptable},
+		tries: []try{
+			{status: 200}, {path: "/v1/slots?after=1-1", status: 200}, {path: "/v1/slots?after=1-1000000&wait=1ms", status: 204},
+			{path: "/v1/slots?after=7", status: 400}, {status: 406, headers: []string{"Accept: text/html"}},
+		},
+	},
+	{
+		endpoint: "GET /v1/slots/{slot}", id: "showSlot", tag: slotsTag, query: []string{"consistency"},
+		summary: "Show one slot's configuration.",
+		answers: answers{200: jsonOf(api.SlotConfig{})},
+		tries:   []try{{path: "/v1/slots/7", status: 200}, {path: "/v1/slots/65536", status: 400}},
+	},
+	{
+		endpoint: "POST /v1/slots/cas", id: "proposeSlots", tag: slotsTag, managed: true,
+		summary: "For nodes: propose the next configurations of slots, each in sight of the epoch it stands at, and each decided by itself. It may be repeated.",
+		body:    api.SlotProposals{}, open: true, answers: answers{200: jsonOf(api.SlotVerdicts{})},
+		codes: []api.Code{api.CodeNodeUnknown, api.CodeUnknownSession, api.CodeRingGeometry, api.CodeConflict},
+		tries: []try{
+			{body: `{"node":"n1","session":"9-9","generation":1,"slot_bits":12,"proposals":[` +
+				`{"slot":7,"base":9,"kind":"abort","primary":"n1","isr":[{"node":"n1"}]}]}`, status: 200},
+			{body: `{"node":"n1","session":"0-0","generation":1,"slot_bits":12,"proposals":[` +
+				`{"slot":7,"base":9,"kind":"abort","primary":"n1","isr":[{"node":"n1"}]}]}`, status: 409},
+			{body: `{"node":"n1","session":"1-1","generation":1,"slot_bits":12,"proposals":[]}`, status: 400},
+		},
+	},
+	{
+		endpoint: "POST /v1/slots/{slot}/force", id: "forceSlot", tag: slotsTag, write: true, managed: true,
+		summary: "Make a node a slot's only holder, whatever state it has of it. History says lossy.",
+		body:    api.SlotForce{}, answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown, api.CodeConflict},
+		tries: []try{{path: "/v1/slots/7/force", body: `{"node":"n1"}`, status: 200}, {path: "/v1/slots/7/force", body: `{"node":"n9"}`, status: 404}, {path: "/v1/slots/7/force", body: `{}`, status: 400}},
 	},
 	{
 		endpoint: "POST /v1/proxies/{id}/beat", id: "beatProxy", tag: proxiesTag,
@@ -338,6 +395,7 @@ var parameters = map[string]parameter{
 	"from":    {Description: "A version (7 or 1-7), or a change (c3): the ring as it left it.", Schema: point()},
 	"to":      {Description: "As from; the present ring unless given.", Schema: point()},
 	"after":   {Description: "Answer when there is something newer than this: ring version 1-7, or 7; a roster's mark; an event's id.", Schema: &schema{Type: "string", Pattern: `^([0-9]+-)?[0-9]+$`}},
+	"cursor":  {Name: "after", Description: "The cursor of an earlier answer.", Schema: &schema{Type: "string", Pattern: `^[0-9]+-[0-9]+$`}},
 	"change":  {Description: "A change (c3), instead of from and to: what it did.", Schema: &schema{Type: "string", Pattern: "^c[0-9]+$"}},
 	"wait":    {Description: "How long to wait for something newer than after: 45s unless given, at most 5m; 204 when nothing came.", Schema: &schema{Type: "string", Pattern: durationPattern}},
 	"key":     {Description: "The key as text of a form, where + is a space.", Schema: &schema{Type: "string"}},

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/stead-io/stead/api"
 )
 
 // Limits.
@@ -23,6 +25,9 @@ const (
 type Config struct {
 	// Members, Proxies and Nodes count processes; one member at least, an odd number is wise.
 	Members, Proxies, Nodes int
+	// State and Replicas are those of a cluster that is made now.
+	State    api.State
+	Replicas int
 	// FreePorts takes free ports even where the default ones are free.
 	FreePorts bool
 	// DataDir holds a folder per process and is all that a later start needs. Empty: a temporary one,
@@ -42,7 +47,7 @@ func NewConfig() (Config, error) {
 	if err != nil {
 		return Config{}, fmt.Errorf("cannot find the stead binary: %w", err)
 	}
-	return Config{Members: 3, Proxies: 2, Nodes: 3, Executable: executable, LogLevel: "info", Output: io.Discard}, nil
+	return Config{Members: 3, Proxies: 2, Nodes: 3, State: api.StateManaged, Replicas: 2, Executable: executable, LogLevel: "info", Output: io.Discard}, nil
 }
 
 // Validate reports the first field that cannot stand.
@@ -54,6 +59,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("proxies: %d is not between 0 and %d", c.Proxies, eachRoleMax)
 	case c.Nodes < 0 || c.Nodes > eachRoleMax:
 		return fmt.Errorf("nodes: %d is not between 0 and %d", c.Nodes, eachRoleMax)
+	case c.State != api.StateManaged && c.State != api.StateNone:
+		return fmt.Errorf("state: %q is neither managed nor none: the nodes are those of the key-value store", c.State)
+	case c.Replicas < 1 || c.Replicas > api.ReplicasMax || c.Replicas > 1 && c.State != api.StateManaged:
+		return fmt.Errorf("replicas: %d is not between 1 and %d; state none has 1", c.Replicas, api.ReplicasMax)
 	default:
 		return nil
 	}

@@ -222,7 +222,7 @@ func TestClusterFromStartToEnd(t *testing.T) {
 	if stopped["p2"] > stopped["n1"] || stopped["n3"] > stopped["c1"] {
 		t.Errorf("stopped in another order than proxies, nodes, control: %v", stopped)
 	}
-	if !strings.Contains(out.String(), "c1 | started with 17 arguments") {
+	if !strings.Contains(out.String(), "c1 | started with 21 arguments") {
 		t.Errorf("no line of c1 in:\n%s", out)
 	}
 	if strings.Count(out.String(), "died") != 1 {

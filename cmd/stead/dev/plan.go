@@ -108,7 +108,8 @@ func arguments(config Config, s spec, members string) []string {
 	switch s.role {
 	case roleControl:
 		args = []string{"control", "--name", s.id, "--listen", s.address, "--raft-listen", s.admin, "--dns-listen", s.dns,
-			"--join", members, "--expect", fmt.Sprint(config.Members)}
+			"--join", members, "--expect", fmt.Sprint(config.Members),
+			"--state", string(config.State), "--replicas", fmt.Sprint(config.Replicas)}
 	case roleNode:
 		args = []string{"node", "--id", s.id, "--listen", s.address, "--control", members}
 	case roleProxy:

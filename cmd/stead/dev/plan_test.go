@@ -74,7 +74,7 @@ func TestCommonPort(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	config := Config{Members: 3, Proxies: 2, Nodes: 1, DataDir: "/data", LogLevel: "warn"}
+	config := Config{Members: 3, Proxies: 2, Nodes: 1, State: "managed", Replicas: 2, DataDir: "/data", LogLevel: "warn"}
 	reserved := &ports{alwaysFree: true}
 	specs, err := plan(config, reserved)
 	if err != nil {
@@ -101,7 +101,7 @@ func TestPlan(t *testing.T) {
 			t.Errorf("%s runs %s\nwant    %s", s.id, got, want)
 		}
 	}
-	f(1, "control --name c2 --listen ADDRESS --raft-listen ADMIN --dns-listen DNS --join MEMBERS --expect 3 --data-dir /data/c2 --log-level warn")
+	f(1, "control --name c2 --listen ADDRESS --raft-listen ADMIN --dns-listen DNS --join MEMBERS --expect 3 --state managed --replicas 2 --data-dir /data/c2 --log-level warn")
 	f(3, "node --id n1 --listen ADDRESS --control MEMBERS --data-dir /data/n1 --log-level warn")
 	f(5, "proxy --id p2 --listen ADDRESS --admin-listen ADMIN --control MEMBERS --data-dir /data/p2 --log-level warn")
 }

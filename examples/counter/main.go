@@ -1,0 +1,74 @@
+// Command counter is a Stead service that counts, in rooms, in memory: the smallest there is to start from.
+//
+//	POST /rooms/{room}/add   body: a whole number; answers the room's sum
+//	GET  /rooms/{room}       answers the room's sum
+//
+// The cluster's key rule is path:/rooms/{room}/{rest...} for both: the room is the sharding key.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/nodesvc"
+)
+
+// stopMax is how long the node may take to hand its slots over and end.
+const stopMax = 30 * time.Second
+
+func main() {
+	config := nodesvc.NewConfig()
+	id := flag.String("id", "", "name of the node for ever")
+	listen := flag.String("listen", "127.0.0.1:7500", "address for requests")
+	control := flag.String("control", "127.0.0.1:7400", "control-plane members, separated by commas")
+	store := flag.String("store", "memory", "memory: replicas in other processes' memory keep the sums; disk: so does this one's disk")
+	folder := flag.String("data-dir", "", "folder for --store=disk")
+	flag.Parse()
+
+	config.ID, config.Control = api.NodeID(*id), strings.Split(*control, ",")
+	config.Logger = slog.Default()
+	if *store == "disk" {
+		config.DataDir = *folder
+	}
+	if err := serve(config, *listen); err != nil {
+		fmt.Fprintln(os.Stderr, "counter:", err)
+		os.Exit(1)
+	}
+}
+
+// serve runs the node until it fails or is told to stop.
+func serve(config nodesvc.Config, listen string) error {
+	listener, err := config.Security.Listen(listen)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	rooms := newRooms()
+	config.Advertise, config.Service = listener.Addr().String(), rooms
+	node, err := nodesvc.Open(config)
+	if err != nil {
+		return err
+	}
+	server := nodesvc.NewServer(node.Guard(routes(node, rooms)), config.Logger)
+	go func() { _ = server.Serve(listener) }() // until Shutdown
+
+	signals, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	select {
+	case <-signals.Done():
+	case <-node.Done():
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
+	defer cancel()
+	left := node.Leave(ctx) // hands the slots over, while requests still come
+	return errors.Join(left, server.Shutdown(ctx), node.Close(ctx))
+}
