@@ -136,10 +136,13 @@ func (c *copies) restore(f func()) {
 
 // restoreCopy puts the state that was received in place of what the store had, and says so.
 func (s *slot) restoreCopy(in *copyIn) {
-	err := s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, func() (io.ReadCloser, error) {
-		state, _, _, err := in.state.Whole()
-		return state, err
-	})
+	err := s.mayReplace()
+	if err == nil {
+		err = s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, func() (io.ReadCloser, error) {
+			state, _, _, err := in.state.Whole()
+			return state, err
+		})
+	}
 	s.mu.Lock()
 	s.dropIncoming()
 	if err == nil {
@@ -157,6 +160,18 @@ func (s *slot) restoreCopy(in *copyIn) {
 		s.engine.count.copiesIn.Add(1)
 	}
 	s.engine.send(in.from.Node, ack)
+}
+
+var errInSync = errors.New("what is in sync does not give up what it has")
+
+// mayReplace refuses to put a copy in place of what has come to be in sync since it was offered.
+func (s *slot) mayReplace() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config.InSync(s.engine.config.Self) {
+		return errInSync
+	}
+	return nil
 }
 
 // replaceState makes the store's state of the slot that after record at, and its log begin there. While that is
