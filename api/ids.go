@@ -39,6 +39,13 @@ type Slot uint16
 // set and never falls within a generation.
 type Epoch uint64
 
+// EpochGenerationShift is where the generation stands in an epoch: those of a generation exceed all earlier ones,
+// whatever those were.
+const EpochGenerationShift = 32
+
+// Generation is the generation of the control plane's state that the epoch is of; that of no epoch is the first.
+func (e Epoch) Generation() uint64 { return uint64(max(e, 1)-1)>>EpochGenerationShift + 1 }
+
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 const nameRule = "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"

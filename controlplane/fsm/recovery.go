@@ -12,7 +12,7 @@ import (
 // Epochs of a generation are above all those of earlier ones, whatever those were: the generation
 // stands in their high bits. An epoch stays below 2^53, so there is room for two million restores.
 const (
-	generationShift = 32
+	generationShift = api.EpochGenerationShift
 	generationMax   = 1 << (53 - generationShift)
 )
 

@@ -254,7 +254,7 @@ func (e *Engine) restoreService(number api.Slot, at seq, digest uint64, r io.Rea
 // epoch above all in which the store acknowledged anything. The slot is locked.
 func (s *slot) mayRelease() bool {
 	has := s.meta.Held || s.last > 0 || s.incoming != nil
-	return has && !s.releasing && s.read > 0 && s.read >= s.engine.since() && s.config.Epoch >= s.meta.Adopted &&
+	return has && !s.releasing && s.read > 0 && s.read >= s.engine.since() && s.config.Epoch >= s.meta.Adopted && !s.unreported(s.config.Epoch) &&
 		(s.incoming == nil || !s.incoming.restoring) &&
 		ownership.MayDelete(s.config, s.engine.config.Self, s.wants(s.engine.config.Self.Node), s.meta.Acked)
 }

@@ -102,6 +102,7 @@ type Engine struct {
 	making     sync.Mutex // of slots
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	session    atomic.Uint64 // generation of the newest session
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way
 	full       atomic.Bool  // the disk is
