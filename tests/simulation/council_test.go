@@ -214,6 +214,23 @@ func (c *council) propose(ctx context.Context, s *seat, actor string, command fs
 	}
 }
 
+// restore has the leader restore the state as it is now; false: it cannot.
+func (c *council) restore() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.states[len(c.states)-1]
+	if c.leader == nil || !c.majority(c.leader) || now.Recovers() {
+		return false
+	}
+	command, err := fsm.RestoreOf(now, false)
+	if err != nil {
+		c.fail("a state cannot be restored: %v", err)
+		return false
+	}
+	entry, err := fsm.Encode(fsm.At(c.leader.clock(), fsm.By("operator")), command)
+	return err == nil && c.append(entry).Problem == nil
+}
+
 // every calls f so often, until ctx ends.
 func every(ctx context.Context, interval time.Duration, f func()) {
 	tick := time.NewTicker(interval)
