@@ -173,7 +173,9 @@ func (n *node) crash(random *rand.Rand) {
 		return
 	}
 	n.end(p)
-	if !n.memory {
+	if n.scene.Forgetful {
+		n.disk = vfs.NewCrashableMem()
+	} else if !n.memory {
 		n.disk = n.disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 25 * random.IntN(4), RNG: rand.New(rand.NewPCG(random.Uint64(), 1))})
 	}
 	p.close()

@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,17 @@ func play(t *testing.T, scene scene) {
 		path, err := s.judge.transcript.save(scene.String())
 		t.Logf("the transcript is in %s (%v); replay it with SIM_REPLAY", path, err)
 	}
+}
+
+// TestForgetfulDisks: where disks lose what they called durable, the run finds it.
+func TestForgetfulDisks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, scene{Seed: 7, Replicas: 1, Length: shortLength, Forgetful: true})
+		s.run()
+		if s.judge.sound() || !strings.Contains(s.judge.faults[0], "was durable") {
+			t.Errorf("found %q", s.judge.faults)
+		}
+	})
 }
 
 // vacuous fails a run in which too little happened.

@@ -27,6 +27,8 @@ type scene struct {
 	Replicas int
 	Memory   bool
 	Length   time.Duration // of the time with faults, as the clocks of the simulation show it
+	// Forgetful disks lose all at a crash: the protocol does not stand that, and the run must say so.
+	Forgetful bool `json:",omitempty"`
 }
 
 func (s scene) String() string {

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 
 	"github.com/stead-io/stead/controlplane/fsm"
 	"github.com/stead-io/stead/tests/history"
@@ -132,24 +131,4 @@ func replayEntry(j *judge, before *fsm.State, text string) (*fsm.State, error) {
 		j.committed(index, []byte(entry), state, result)
 	}
 	return state, err
-}
-
-// TestReplay replays the transcript that SIM_REPLAY names, and says what it shows.
-func TestReplay(t *testing.T) {
-	path := os.Getenv("SIM_REPLAY")
-	if path == "" {
-		t.Skip("SIM_REPLAY names no transcript")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = file.Close() }()
-	faults, err := replay(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fault := range faults {
-		t.Error(fault)
-	}
 }
