@@ -33,7 +33,6 @@ type council struct {
 	leader  *seat // nil: there is none
 	silent  time.Duration
 	limbo   []*uncommitted
-	stopped bool
 	elected int
 }
 

@@ -19,12 +19,11 @@ const (
 type operations struct {
 	transcript *transcript
 
-	mu     sync.Mutex
-	order  time.Duration
-	next   int
-	lanes  [lanes]int // how many keys each lane has had
-	byKey  map[string][]*history.Operation
-	values map[string]bool
+	mu    sync.Mutex
+	order time.Duration
+	next  int
+	lanes [lanes]int // how many keys each lane has had
+	byKey map[string][]*history.Operation
 }
 
 func newOperations(transcript *transcript) *operations {

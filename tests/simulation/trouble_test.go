@@ -82,6 +82,9 @@ func (n *nemesis) wait(atMost time.Duration) {
 	time.Sleep(time.Duration(n.random.Int64N(int64(atMost))))
 }
 
+// quiet is for how long the cluster has to be whole: proposals that take copies away may be under way.
+const quiet = 2 * time.Second
+
 func (n *nemesis) one() *node { return n.nodes[n.random.IntN(len(n.nodes))] }
 
 func (n *nemesis) two() (a, b *node) {
@@ -92,7 +95,16 @@ func (n *nemesis) two() (a, b *node) {
 // spared reports whether no copy may be taken away now: what is in memory has to be in sync elsewhere, as an
 // operator would see to. What is on disk is never lost.
 func (n *nemesis) spared() bool {
-	return n.scene.Memory && (n.scene.Replicas == 1 || !until(30*time.Second, n.whole))
+	if !n.scene.Memory {
+		return false
+	}
+	since := time.Now()
+	return n.scene.Replicas == 1 || !until(30*time.Second, func() bool {
+		if !n.whole() {
+			since = time.Now()
+		}
+		return time.Since(since) > quiet
+	})
 }
 
 func (n *nemesis) crashOne() { n.crashOneAfter(n.one()) }
@@ -217,8 +229,14 @@ func (n *nemesis) drainOne() {
 	n.rid(at, fsm.Drain{Node: at.id, On: true})
 }
 
+// evictOne takes a node out of in-sync sets at once. Where those left are in memory, one of them that has just
+// crashed, and is not known to have, would be the only copy.
 func (n *nemesis) evictOne() {
 	at := n.one()
+	if n.scene.Memory {
+		n.rid(at, fsm.Drain{Node: at.id, On: true})
+		return
+	}
 	n.rid(at, fsm.Evict{Node: at.id})
 }
 
