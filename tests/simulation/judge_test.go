@@ -130,7 +130,8 @@ func (j *judge) configured(next api.SlotConfig) {
 	if next.Primary != "" && !slices.Contains(next.ISR, next.PrimaryReplica()) {
 		j.blame("2: the primary of slot %d is not in sync: %+v", next.Slot, next)
 	}
-	if inherits(next.Kind) && !was.Recovering && !slices.Contains(was.ISR, next.PrimaryReplica()) && next.Primary != "" {
+	atOnce := next.Epoch > was.Epoch+1 // a primary that is down brought the next one in sync
+	if inherits(next.Kind) && !was.Recovering && !atOnce && !slices.Contains(was.ISR, next.PrimaryReplica()) && next.Primary != "" {
 		j.blame("2: slot %d went to %s, which was not in sync: %+v, then %+v", next.Slot, next.Primary, was, next)
 	}
 }
