@@ -8,7 +8,7 @@ BENCHCOUNT ?= 3
 CHAOS_TIME ?= 60s
 CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model chaos clean
+.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model sim chaos clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -40,6 +40,9 @@ model: ## the ownership protocol within large bounds: up to 25 million states ea
 
 # The run is detached: interrupting make leaves it running, and CHAOS_FOLDER=... of a run that was broken off goes
 # on with it. docs/testing.md names the other variables.
+sim: ## a cluster in one process under seeded faults: SIM_SEEDS (20) scenes of three minutes, from SIM_SEED on
+	@SIM_SEEDS=$${SIM_SEEDS:-20} go test -count=1 -v -timeout 3h -run '^TestSimulation$$' ./tests/simulation
+
 chaos: export CHAOS_TIME := $(CHAOS_TIME)
 chaos: export CHAOS_FOLDER := $(CHAOS_FOLDER)
 chaos: export CHAOS_BINARY ?= bin/stead

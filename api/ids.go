@@ -51,6 +51,9 @@ func EpochFloor(generation uint64) Epoch {
 // GenerationMax is the last generation that there is room for.
 const GenerationMax = 1 << (53 - generationShift)
 
+// Generation is the generation of the control plane's state that the epoch is of; that of no epoch is the first.
+func (e Epoch) Generation() uint64 { return uint64(max(e, 1)-1)>>generationShift + 1 }
+
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 const nameRule = "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"

@@ -94,6 +94,7 @@ func (d *draft) propose(by *Node, asked api.SlotProposal) ownership.Refusal {
 	next, refusal := ownership.Decide(now.config(), proposal, d.state.facts(asked.Slot))
 	if refusal == ownership.Accepted {
 		d.setSlot(asked.Slot, now.with(next, SlotKind(proposal.Kind), by.Registration.ID))
+		d.succeedOne(asked.Slot, d.state.up) // a primary that is down may have brought somebody in sync who is not
 	}
 	return refusal
 }

@@ -235,6 +235,22 @@ func TestPromotion(t *testing.T) {
 	h.expect(2, "2 [n1] want [n3 n1]")
 }
 
+// A primary that is alone and held for down brings another in sync: nobody else would look at the slot, so that one
+// takes over there and then.
+func TestPrimaryThatIsDownExpands(t *testing.T) {
+	h := trio(t, 2)
+	h.cas("n1", api.SlotProposal{Slot: 0, Base: h.state.Slot(0).Epoch, Kind: "shrink", ISR: h.members("n1"), Primary: "n1", Silent: true})
+	h.status("n1", api.NodeDown)
+	epoch := h.state.Slot(0).Epoch
+	if refusal := h.propose("n1", 0, "expand", "n1 n2"); refusal != "" {
+		t.Fatal(refusal)
+	}
+	h.expect(0, fmt.Sprintf("%d [n2] want [n1 n2]", epoch+2))
+	if err := h.state.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRestartedProcesses(t *testing.T) {
 	h := trio(t, 2)
 	again := stored("n1", 1, 'a', 1)
@@ -309,7 +325,6 @@ func TestOldDiskReturns(t *testing.T) {
 
 func TestEvict(t *testing.T) {
 	h := trio(t, 2)
-	h.propose("n1", 0, "shrink", "n1") // wanted, so not without silence
 	if got := h.cas("n1", api.SlotProposal{Slot: 0, Base: 1, Kind: "shrink", Primary: "n1", ISR: h.members("n1"), Silent: true}); got != "" {
 		t.Fatal(got)
 	}

@@ -50,18 +50,25 @@ func (d *draft) succeedGone(gone []*Change) {
 func (d *draft) succeed(up func(Replica) bool) (moved, stranded map[ring.NodeIndex]int) {
 	moved, stranded = make(map[ring.NodeIndex]int), make(map[ring.NodeIndex]int)
 	for i := range d.state.slots.count() {
-		slot := d.state.slots.at(ring.Slot(i))
-		next, outcome := ownership.Succeed(slot.config(), up, d.state.prefer(ring.Slot(i)))
-		switch outcome {
+		primary := d.state.slots.at(ring.Slot(i)).Primary
+		switch d.succeedOne(ring.Slot(i), up) {
 		case ownership.Moved:
-			d.setSlot(ring.Slot(i), slot.with(next, SlotKind(ownership.Promote), ""))
-			moved[slot.Primary]++
+			moved[primary]++
 		case ownership.Stranded:
-			stranded[slot.Primary]++
+			stranded[primary]++
 		}
 	}
 	d.begin()
 	return moved, stranded
+}
+
+func (d *draft) succeedOne(number ring.Slot, up func(Replica) bool) ownership.Outcome {
+	slot := d.state.slots.at(number)
+	next, outcome := ownership.Succeed(slot.config(), up, d.state.prefer(number))
+	if outcome == ownership.Moved {
+		d.setSlot(number, slot.with(next, SlotKind(ownership.Promote), ""))
+	}
+	return outcome
 }
 
 // returnedManaged records that a node came back. One whose part of the ring others were to take over takes

@@ -18,7 +18,7 @@ func (s *slot) onStart(from member, m Start) {
 		s.refuse(from)
 		return
 	}
-	if s.releasing {
+	if s.releasing || s.unreported(m.Epoch) {
 		return // it is asked again
 	}
 	begun := config{Epoch: m.Epoch, Primary: m.Primary, ISR: m.ISR}

@@ -144,10 +144,13 @@ func (c *copies) restore(f func()) {
 
 // restoreCopy puts the state that was received in place of what the store had, and says so.
 func (s *slot) restoreCopy(in *copyIn) {
-	err := s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, func() (io.ReadCloser, error) {
-		state, _, _, err := in.state.Whole()
-		return state, err
-	})
+	err := s.mayReplace()
+	if err == nil {
+		err = s.replaceState(in.offer.Seq, in.offer.Digest, in.offer.History, func() (io.ReadCloser, error) {
+			state, _, _, err := in.state.Whole()
+			return state, err
+		})
+	}
 	s.mu.Lock()
 	s.dropIncoming()
 	if err == nil {
@@ -165,6 +168,18 @@ func (s *slot) restoreCopy(in *copyIn) {
 		s.engine.count.copiesIn.Add(1)
 	}
 	s.engine.send(in.from.Node, ack)
+}
+
+var errInSync = errors.New("what is in sync does not give up what it has")
+
+// mayReplace refuses to put a copy in place of what has come to be in sync since it was offered.
+func (s *slot) mayReplace() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config.InSync(s.engine.config.Self) {
+		return errInSync
+	}
+	return nil
 }
 
 // replaceState makes the store's state of the slot that after record at, and its log begin there. While that is
@@ -247,7 +262,7 @@ func (e *Engine) restoreService(number api.Slot, at seq, digest uint64, r io.Rea
 // epoch above all in which the store acknowledged anything. The slot is locked.
 func (s *slot) mayRelease() bool {
 	has := s.meta.Held || s.last > 0 || s.incoming != nil
-	return has && !s.releasing && s.read > 0 && s.read >= s.engine.since() && s.config.Epoch >= s.meta.Adopted &&
+	return has && !s.releasing && s.read > 0 && s.read >= s.engine.since() && s.config.Epoch >= s.meta.Adopted && !s.unreported(s.config.Epoch) &&
 		(s.incoming == nil || !s.incoming.restoring) &&
 		ownership.MayDelete(s.config, s.engine.config.Self, s.wants(s.engine.config.Self.Node), s.meta.Acked)
 }

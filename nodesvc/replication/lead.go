@@ -150,14 +150,23 @@ func (s *slot) onStarted(from member, m Started) {
 	if f == nil {
 		return
 	}
-	f.started, f.need, f.sent = true, m.Need, m.Last
-	if !m.Need {
+	f.started, f.need, f.sent = true, m.Need || f.copy != nil, m.Last
+	if !f.need {
 		s.acknowledged(f, m.Last, m.Digest, f.full)
 	} else if !s.config.InSync(from) {
 		f.owes = time.Time{}
 	}
+	s.discount(f)
 	s.engine.schedule(s)
 	s.engine.attend(s)
+}
+
+// discount has nothing count that a follower acknowledged before a copy: the copy takes the place of its log, and
+// may end before. What is in sync or joining keeps its log.
+func (s *slot) discount(f *follower) {
+	if f.need && !slices.Contains(s.need(), f.member) {
+		f.known, f.acked = false, 0
+	}
 }
 
 // onAck hears how far a follower's log is durable.
@@ -175,6 +184,7 @@ func (s *slot) acknowledged(f *follower, at seq, digest uint64, full bool) {
 	if at > s.last || f.known && at < f.acked {
 		return
 	}
+	defer s.discount(f)
 	if own, kept := s.digestAt(at); kept && own != digest {
 		s.engine.logger.Error("a replica's log differs", "slot", s.number, "replica", f.member.Node, "seq", at)
 		f.block("its log differs from the primary's", time.Now())
@@ -275,6 +285,7 @@ func (s *slot) feed(f *follower) {
 	}
 	if err != nil || len(entries) == 0 {
 		f.need = true // the log no longer reaches back
+		s.discount(f)
 		s.engine.attend(s)
 		return
 	}

@@ -42,10 +42,13 @@ func order(cursor api.SlotCursor) uint64 {
 	return cursor.Generation<<indexBits + cursor.Index
 }
 
-// Registered says since when this process may be primary: its first session's cursor. Configurations that were
-// read before may have been made for a predecessor.
+// Registered says where each session began. Since the first one this process may be primary: configurations that
+// were read before may have been made for a predecessor. In a new generation it is called after the report.
 func (e *Engine) Registered(cursor api.SlotCursor) {
 	e.registered.CompareAndSwap(unregistered, order(cursor))
+	if e.session.Swap(cursor.Generation) < cursor.Generation {
+		e.each(e.attend) // what was not given up before may be now
+	}
 }
 
 // unregistered is later than any index.

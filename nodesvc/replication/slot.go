@@ -156,7 +156,7 @@ func (s *slot) setConfig(next config) {
 func (s *slot) obeyOther(next config) {
 	s.depose()
 	s.follow = follow{primary: next.Primary}
-	if s.meta.Held || s.last > 0 {
+	if (s.meta.Held || s.last > 0) && !s.unreported(next.Epoch) {
 		s.adoptEpoch(next, nil)
 	}
 }
@@ -230,6 +230,12 @@ func (s *slot) where() Where {
 
 // self reports whether a member is this store.
 func (s *slot) self(m member) bool { return m == s.engine.config.Self }
+
+// unreported reports whether an epoch is of a generation in which this store has not registered yet. Until then
+// the control plane may not know what is here, and decide on the slot as if it were not: nothing is given up.
+func (s *slot) unreported(epoch api.Epoch) bool {
+	return s.engine.config.Control != nil && epoch.Generation() > max(s.meta.Adopted.Generation(), s.engine.session.Load())
+}
 
 // wants reports whether a node is to hold the slot.
 func (s *slot) wants(node api.NodeID) bool { return slices.Contains(s.want, node) }

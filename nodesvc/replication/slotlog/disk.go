@@ -208,6 +208,15 @@ func (d *disk) close() error {
 	return nil
 }
 
+// Abandon ends what Close leaves as it is of a store on disk that failed. A process that ends with its store, as
+// nodes do, has no use for it; one that goes on without the store has goroutines less.
+func Abandon(store Store) error {
+	if failed, onDisk := store.(*diskStore); onDisk {
+		return failed.back.close()
+	}
+	return nil
+}
+
 // engineLog is where Pebble logs; what it calls fatal ends the store.
 type engineLog struct {
 	logger  *slog.Logger
