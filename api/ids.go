@@ -39,6 +39,18 @@ type Slot uint16
 // set and never falls within a generation.
 type Epoch uint64
 
+// generationShift is where an epoch's generation stands in it.
+const generationShift = 32
+
+// EpochFloor is what the epochs of a generation exceed, and those of all before do not; 0 in the first. An
+// epoch stays below 2^53, so there is room for two million generations.
+func EpochFloor(generation uint64) Epoch {
+	return Epoch((generation - min(1, generation)) << generationShift)
+}
+
+// GenerationMax is the last generation that there is room for.
+const GenerationMax = 1 << (53 - generationShift)
+
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 const nameRule = "1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter or digit"

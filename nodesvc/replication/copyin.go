@@ -263,7 +263,7 @@ func (s *slot) release() error {
 	}
 	s.releasing = true
 	s.dropIncoming()
-	s.meta.Adopted = max(s.meta.Adopted, s.config.Epoch)
+	s.adopt(s.config)
 	s.mu.Unlock()
 	err := s.emptyLog()
 	if err == nil {

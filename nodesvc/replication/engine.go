@@ -103,6 +103,7 @@ type Engine struct {
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
 	told       atomic.Bool   // the control plane has said who holds what
+	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way
 	full       atomic.Bool  // the disk is
