@@ -1,6 +1,8 @@
 package replication
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/stead-io/stead/api/ownership"
@@ -76,9 +78,12 @@ func (s *slot) cutTo(last seq) {
 	s.written.truncated(last)
 }
 
+// digestFromLog is the digest of the chain at a record that only the log has. A log that cannot be read fails,
+// and the engine with it.
 func (s *slot) digestFromLog(at seq) uint64 {
 	entries, err := s.engine.config.Log.Read(s.number, at, 1)
-	if err != nil || len(entries) == 0 {
+	if err != nil || len(entries) == 0 || entries[0].Seq != at {
+		s.engine.fail(fmt.Errorf("cannot read record %d of slot %d: %w", at, s.number, errors.Join(err, errNoState)))
 		return 0
 	}
 	return entries[0].Digest

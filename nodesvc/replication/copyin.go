@@ -117,7 +117,7 @@ func (s *slot) onChunk(from member, m Chunk) {
 	s.engine.count.bytesIn.Add(uint64(len(m.Frame)))
 	pause := s.engine.copies.intake.Reserve(len(m.Frame))
 	if moved {
-		s.engine.sendAfter(pause, from.Node, ChunkAck{Slot: s.number, Copy: m.Copy, Cursor: have.Cursor, Whole: have.Done})
+		s.engine.copies.late.add(pause, from.Node, ChunkAck{Slot: s.number, Copy: m.Copy, Cursor: have.Cursor, Whole: have.Done})
 	}
 	if have.Done {
 		in.restoring = true
@@ -125,22 +125,21 @@ func (s *slot) onChunk(from member, m Chunk) {
 	}
 }
 
-// sendAfter holds an acknowledgement back, and so the sender.
-func (e *Engine) sendAfter(pause time.Duration, to api.NodeID, m message) {
-	if pause <= 0 {
-		e.send(to, m)
-		return
-	}
-	time.AfterFunc(pause, func() { e.send(to, m) })
-}
-
-// restore runs f beside the workers; the engine's end waits for it.
+// restore runs f beside the workers, when it is its turn; the engine's end waits for it.
 func (c *copies) restore(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open.Err() == nil {
-		c.running.Go(f)
+	if c.open.Err() != nil {
+		return
 	}
+	c.running.Go(func() {
+		done, err := c.inward.Take(c.open)
+		if err != nil {
+			return // the engine ends
+		}
+		defer done()
+		f()
+	})
 }
 
 // restoreCopy puts the state that was received in place of what the store had, and says so.

@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -103,6 +102,7 @@ type Engine struct {
 	making     sync.Mutex // of slots
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	told       atomic.Bool   // the control plane has said who holds what
 	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way
@@ -126,12 +126,6 @@ type Engine struct {
 	failOnce sync.Once
 	failed   chan struct{}
 	failure  error
-}
-
-// directory is what is known of the nodes and the cluster.
-type directory struct {
-	nodes    map[api.NodeID]api.SlotNode
-	settings api.Settings
 }
 
 // Open reads the log and begins to work. The caller makes the network deliver to the engine (Linked, Lost,
@@ -192,6 +186,7 @@ func (e *Engine) start() {
 	}
 }
 
+// keepTelling sends what may wait a moment: how far replicas may apply, and acknowledgements held back.
 func (e *Engine) keepTelling(ctx context.Context) {
 	tick := time.NewTicker(commitEvery)
 	defer tick.Stop()
@@ -199,8 +194,9 @@ func (e *Engine) keepTelling(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case now := <-tick.C:
 			e.commits.tell()
+			e.copies.late.send(now)
 		}
 	}
 }
@@ -237,54 +233,6 @@ func (e *Engine) each(f func(*slot)) {
 	}
 }
 
-// Learn takes configurations from the control plane.
-func (e *Engine) Learn(feed api.SlotFeed) {
-	nodes := make(map[api.NodeID]api.SlotNode, len(feed.Nodes))
-	for _, node := range feed.Nodes {
-		nodes[node.ID] = node
-	}
-	same := maps.Equal(nodes, e.nodes.Load().nodes)
-	e.nodes.Store(&directory{nodes: nodes, settings: feed.Settings})
-	if e.config.Network != nil && !same {
-		e.config.Network.Follow(feed.Nodes)
-	}
-	for _, told := range feed.Slots {
-		if int(told.Slot) < len(e.slots) {
-			e.slot(told.Slot).learn(told, order(feed.Cursor))
-		}
-	}
-	if !same {
-		e.each(e.attend)
-	}
-}
-
-// order makes cursors comparable: generations first.
-func order(cursor api.SlotCursor) uint64 {
-	const indexBits = 40
-	return cursor.Generation<<indexBits + cursor.Index
-}
-
-// Registered says since when this process may be primary: its first session's cursor. Configurations that were
-// read before may have been made for a predecessor.
-func (e *Engine) Registered(cursor api.SlotCursor) {
-	e.registered.CompareAndSwap(unregistered, order(cursor))
-}
-
-// unregistered is later than any index.
-const unregistered = ^uint64(0)
-
-func (e *Engine) since() uint64 { return e.registered.Load() }
-
-func (e *Engine) node(id api.NodeID) (api.SlotNode, bool) {
-	node, known := e.nodes.Load().nodes[id]
-	return node, known
-}
-
-func (e *Engine) replicas() int  { return e.nodes.Load().settings.Replicas }
-func (e *Engine) minInSync() int { return e.nodes.Load().settings.MinInSync }
-func (e *Engine) leaving() bool  { return e.leaves.Load() }
-func (e *Engine) diskFull() bool { return e.full.Load() }
-
 // takeHandOver reports whether one more hand-over may begin, and counts it.
 func (e *Engine) takeHandOver() bool {
 	limit := int64(handOversMax)
@@ -306,43 +254,6 @@ func (e *Engine) Where(number api.Slot) Where {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.where()
-}
-
-// Yield hands over every slot that another replica in sync can take. It returns when none is left that could
-// be, or ctx ends.
-func (e *Engine) Yield(ctx context.Context) error {
-	e.leaves.Store(true)
-	tick := time.NewTicker(attendEvery)
-	defer tick.Stop()
-	for {
-		left := 0
-		e.each(func(s *slot) {
-			if s.couldYield() {
-				left++
-				e.attend(s)
-			}
-		})
-		if left == 0 {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("cannot hand over %d slots in time: %w", left, ctx.Err())
-		case <-e.failed:
-			return e.failure
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *slot) couldYield() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lead == nil || s.engine.config.Control == nil {
-		return false
-	}
-	_, found := s.anyHeir()
-	return found || s.lead.handover != nil
 }
 
 // fail ends the engine for good: it serves nothing from here on.

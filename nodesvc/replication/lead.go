@@ -1,7 +1,6 @@
 package replication
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -322,5 +321,3 @@ func (s *slot) onStale(m Stale) {
 	s.engine.count.epochsRefused.Add(1)
 	s.engine.attend(s)
 }
-
-func (l *lead) members() []member { return slices.Collect(maps.Keys(l.followers)) }

@@ -22,7 +22,6 @@ const (
 	kindChunk      uint8 = 11
 	kindChunkAck   uint8 = 12
 	kindSeal       uint8 = 13
-	kindUnsealed   uint8 = 14
 	kindOpened     uint8 = 15
 )
 
@@ -244,11 +243,6 @@ func (m *Seal) read(r *reader) {
 	m.SlotEpoch.read(r)
 	m.Last, m.Leaving = r.seq(), r.bool()
 }
-
-// Unsealed answers Seal: the receiver does not take over.
-type Unsealed struct{ SlotEpoch }
-
-func (Unsealed) kind() uint8 { return kindUnsealed }
 
 // Opened says that the sender serves the slot in this epoch.
 type Opened struct {

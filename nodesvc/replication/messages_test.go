@@ -25,8 +25,7 @@ var (
 var decoders = map[uint8]func([]byte) (message, error){
 	kindStart: as[Start], kindStarted: as[Started], kindAppend: as[Append], kindAck: as[Ack], kindStale: as[Stale],
 	kindCommits: as[Commits], kindConfirm: as[Confirm], kindConfirmed: as[Confirmed], kindOffer: as[Offer],
-	kindOfferReply: as[OfferReply], kindChunk: as[Chunk], kindChunkAck: as[ChunkAck], kindSeal: as[Seal],
-	kindUnsealed: as[Unsealed], kindOpened: as[Opened],
+	kindOfferReply: as[OfferReply], kindChunk: as[Chunk], kindChunkAck: as[ChunkAck], kindSeal: as[Seal], kindOpened: as[Opened],
 }
 
 func as[M message, P interface {
@@ -57,7 +56,6 @@ func samples() []message {
 		Chunk{Slot: 5, Copy: 1, Frame: []byte("octets")},
 		ChunkAck{Slot: 5, Copy: 1, Cursor: 2, Whole: true, Restored: true, Refusal: "why not"},
 		Seal{SlotEpoch: atEpoch, Last: 3, Leaving: true},
-		Unsealed{atEpoch},
 		Opened{SlotEpoch: atEpoch, ISR: []api.Replica{{Node: "n1", Store: "s1"}, {Node: "n2"}}},
 	}
 }

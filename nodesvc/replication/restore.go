@@ -90,18 +90,18 @@ func (e *Engine) Restore(ctx context.Context, number api.Slot, state io.Reader, 
 	return s.recordPieces(ctx, stay, state)
 }
 
-// recordPieces appends the state, piece by piece.
+// recordPieces appends the state, piece by piece. One that breaks off is not taken for a whole: its end is never
+// appended, and what was is forgotten by the next that begins.
 func (s *slot) recordPieces(ctx context.Context, stay *stay, state io.Reader) error {
 	kind := pieceFirst
 	for {
-		piece := make([]byte, 1+pieceSize)
-		n, err := io.ReadFull(state, piece[1:])
-		ended := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !ended {
+		piece := make([]byte, 1, 1+pieceSize)
+		piece[0] = kind
+		piece, ended, err := fill(piece, state)
+		if err != nil {
 			return fmt.Errorf("cannot read the state: %w", err)
 		}
-		piece[0] = kind
-		if err := s.recordPiece(ctx, stay, piece[:1+n]); err != nil {
+		if err := s.recordPiece(ctx, stay, piece); err != nil {
 			return err
 		}
 		if ended {
@@ -109,6 +109,21 @@ func (s *slot) recordPieces(ctx context.Context, stay *stay, state io.Reader) er
 		}
 		kind = pieceNext
 	}
+}
+
+// fill reads until a piece is full or the state ends.
+func fill(piece []byte, state io.Reader) (filled []byte, ended bool, err error) {
+	for len(piece) < cap(piece) {
+		n, err := state.Read(piece[len(piece):cap(piece)])
+		piece = piece[:len(piece)+n]
+		if errors.Is(err, io.EOF) {
+			return piece, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	return piece, false, nil
 }
 
 func (s *slot) recordPiece(ctx context.Context, stay *stay, piece []byte) error {

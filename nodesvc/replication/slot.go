@@ -25,7 +25,6 @@ type slot struct {
 	written
 
 	scheduled  bool       // guarded by the engine's queue
-	attending  bool       // guarded by the engine's queue
 	applying   sync.Mutex // held while the service's state is changed, or looked at as a whole
 	appliedTip uint64     // digest of the chain at applied; guarded by applying
 
@@ -221,7 +220,7 @@ func (s *slot) where() Where {
 	switch {
 	case s.lead != nil && s.lead.serves():
 		w.Place = PlaceHere
-	case s.lead != nil:
+	case s.lead != nil || s.config.Epoch == 0 && !s.engine.told.Load():
 		w.Place = PlaceComing
 	case s.recovering:
 		w.Owner = ""

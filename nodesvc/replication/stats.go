@@ -89,6 +89,7 @@ func (s *slot) addTo(stats *Stats) {
 		for _, m := range s.config.Others() {
 			if acked, _ := s.lead.acked(m); s.last > acked {
 				stats.LagRecords = max(stats.LagRecords, uint64(s.last-acked))
+				stats.LagBytes = max(stats.LagBytes, s.bytesBehind(acked))
 			}
 		}
 	case s.incoming != nil:
@@ -96,6 +97,17 @@ func (s *slot) addTo(stats *Stats) {
 	case s.config.InSync(s.engine.config.Self):
 		stats.Backups++
 	}
+}
+
+// bytesBehind is the size of the records behind a seq that are still in memory, as all are that a replica in
+// sync has not acknowledged.
+func (s *slot) bytesBehind(at seq) (size uint64) {
+	for _, entry := range s.tail {
+		if entry.Seq > at {
+			size += uint64(len(entry.Record))
+		}
+	}
+	return size
 }
 
 // Held lists the slots there is state or a role of.

@@ -15,8 +15,8 @@ import (
 // The small disk: an image that outlives the run's mounts, with what a node keeps in reserve and little more.
 const (
 	diskSize  = 1536 << 20 // bytes
-	lowLeaves = 256 << 20  // bytes that DiskLow leaves: less than any node's reserve, 1 GiB
-	fullTries = 64         // of DiskFull: what else writes frees and takes pieces meanwhile
+	lowLeaves = 256 << 20  // bytes that a low disk has left: less than any node's reserve, 1 GiB
+	fullTries = 64         // of filling: what else writes frees and takes pieces meanwhile
 )
 
 // SmallDisk is a disk of its own at a folder, and what stands in its way.

@@ -16,10 +16,15 @@ import (
 
 // The load.
 const (
-	workers        = 16
+	workers        = 32
 	lanes          = 24              // keys at a time
-	requestTimeout = 3 * time.Second // of a request under load
+	requestTimeout = 3 * time.Second // of a request
 	bodyMax        = 64 << 10        // bytes of an answer
+
+	// Every fourth client waits for longer than a process is paused: it hears what one says that wakes up with
+	// the request in its socket, when others have its place.
+	patientEvery   = 4
+	patientTimeout = pauseLength + requestTimeout
 
 	firstClientStream = 16 // of random numbers; those before are the nemesis's and the mover's
 )
@@ -67,10 +72,16 @@ func (l *load) run(ctx context.Context) {
 
 func (l *load) work(ctx context.Context, client int) {
 	random := rand.New(rand.NewPCG(l.lab.config.Seed, firstClientStream+uint64(client)))
+	timeout := requestTimeout
+	if client%patientEvery == 0 {
+		timeout = patientTimeout
+	}
 	ticker := time.NewTicker(time.Second * workers / time.Duration(l.lab.config.Rate))
 	defer ticker.Stop()
 	for ctx.Err() == nil {
-		l.once(context.WithoutCancel(ctx), client, random)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+		l.once(within, client, random)
+		cancel()
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -78,6 +89,7 @@ func (l *load) work(ctx context.Context, client int) {
 	}
 }
 
+// once carries out one operation, drawn at random, on a key drawn at random.
 func (l *load) once(ctx context.Context, client int, random *rand.Rand) {
 	o := history.Operation{Client: client, Key: l.recorder.Key(random.IntN(lanes)), Kind: history.Get}
 	last := l.last(o.Key)
@@ -93,9 +105,7 @@ func (l *load) once(ctx context.Context, client int, random *rand.Rand) {
 	if !begun {
 		return
 	}
-	within, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	l.settle(o, l.send(within, o, last.tag, l.proxies[random.IntN(len(l.proxies))]))
+	l.settle(o, l.send(ctx, o, last.tag, l.proxies[random.IntN(len(l.proxies))]))
 }
 
 // reply is what came back of an operation.

@@ -63,10 +63,12 @@ func (n *nemesis) strike(ctx context.Context, s Strike) error {
 		return n.transferLeader(ctx)
 	case RollingRestart:
 		return n.rollingRestart(ctx)
-	case DiskLow:
-		return n.fill(ctx, s, lowLeaves)
+	case Partition:
+		return n.cut(ctx, s, n.side(s.Victim, s.Other))
+	case CutAndKill:
+		return n.cutAndKill(ctx, s)
 	case DiskFull:
-		return n.fill(ctx, s, 0)
+		return n.fill(ctx, s)
 	default:
 		return fmt.Errorf("cannot do %q", s.Fault)
 	}
@@ -89,13 +91,41 @@ func (n *nemesis) pause(ctx context.Context, s Strike) error {
 }
 
 func (n *nemesis) cut(ctx context.Context, s Strike, ways []direction) error {
+	return n.cutUntil(ways, func() { last(ctx, s.Length) })
+}
+
+// cutUntil cuts while something else is done.
+func (n *nemesis) cutUntil(ways []direction, meanwhile func()) error {
 	n.counts.cut(+1)
 	defer n.counts.cut(-1)
 	if err := n.lab.network.Cut(ways); err != nil {
 		return err
 	}
-	last(ctx, s.Length)
+	meanwhile()
 	return n.lab.network.Heal(ways)
+}
+
+// side are the ways between two processes on one side and all others on the other.
+func (n *nemesis) side(one, two string) (ways []direction) {
+	for _, way := range append(both(one, n.lab.fleet.All()), both(two, n.lab.fleet.All())...) {
+		if (way != direction{one, two} && way != direction{two, one}) {
+			ways = append(ways, way)
+		}
+	}
+	return ways
+}
+
+// cutAndKill kills a node that could not reach another for a moment: what it acknowledged then without the other
+// would be gone.
+func (n *nemesis) cutAndKill(ctx context.Context, s Strike) error {
+	process := n.lab.processes[s.Victim]
+	ways := []direction{{s.Victim, s.Other}, {s.Other, s.Victim}}
+	if err := n.cutUntil(ways, func() { last(ctx, s.Length); process.Kill() }); err != nil {
+		return err
+	}
+	last(ctx, lengthMin)
+	process.Start()
+	return n.lab.awaitReady(ctx, s.Victim)
 }
 
 // transferLeader asks until it is done: there may be no leader at the moment.
@@ -126,7 +156,11 @@ func (n *nemesis) rollingRestart(ctx context.Context) error {
 	return nil
 }
 
-func (n *nemesis) fill(ctx context.Context, s Strike, leaves uint64) error {
+func (n *nemesis) fill(ctx context.Context, s Strike) error {
+	leaves := uint64(0)
+	if s.Low {
+		leaves = lowLeaves
+	}
 	if err := n.lab.disk.Fill(leaves); err != nil {
 		return err
 	}

@@ -16,25 +16,29 @@ const (
 	CutOneWay      Fault = "cut-one-way"     // what one process sends another is lost, not the reverse
 	CutControl     Fault = "cut-control"     // a node does not reach the control plane
 	Isolate        Fault = "isolate"         // a process reaches no other
+	Partition      Fault = "partition"       // a node and a proxy reach each other, and nobody else
+	CutAndKill     Fault = "cut-and-kill"    // two nodes do not reach each other, and one is killed before that is noticed
 	TransferLeader Fault = "transfer-leader" // of the control plane
 	RollingRestart Fault = "rolling-restart" // of every process, one after another
-	DiskLow        Fault = "disk-low"        // a node's disk has less room than it keeps in reserve
-	DiskFull       Fault = "disk-full"       // a node's disk has no room at all
+	DiskFull       Fault = "disk-full"       // a node's disk has no room, or less than it keeps in reserve
 )
 
 // Faults are all there are. Each comes once a round.
-var Faults = []Fault{Kill, Pause, CutPair, CutOneWay, CutControl, Isolate, TransferLeader, RollingRestart, DiskLow, DiskFull}
+var Faults = []Fault{Kill, Pause, CutPair, CutOneWay, CutControl, Isolate, Partition, CutAndKill,
+	TransferLeader, RollingRestart, DiskFull}
 
 // Cuts reports whether the fault keeps processes from each other.
 func (f Fault) Cuts() bool {
-	return f == CutPair || f == CutOneWay || f == CutControl || f == Isolate
+	return f == CutPair || f == CutOneWay || f == CutControl || f == Isolate || f == Partition || f == CutAndKill
 }
 
 // How long faults last.
 const (
-	pauseLength = 5 * time.Second
-	lengthMin   = 1500 * time.Millisecond // of the others: shorter and longer than it takes to notice a death
-	lengthMax   = 4 * time.Second
+	pauseLength     = 5 * time.Second
+	partitionLength = 4 * time.Second         // others have the slots for half of it
+	unnoticedMax    = time.Second             // of a cut before the kill: replicas are given up after a second
+	lengthMin       = 1500 * time.Millisecond // of the others: shorter and longer than it takes to notice a death
+	lengthMax       = 3500 * time.Millisecond
 )
 
 // Strike is one fault at its victim.
@@ -42,6 +46,7 @@ type Strike struct {
 	Fault         Fault
 	Victim, Other string // names of processes; empty where the fault has none
 	Length        time.Duration
+	Low           bool // of a full disk: it has a little room left
 }
 
 // String tells the strike in one line.
@@ -108,8 +113,13 @@ func (s *Schedule) aim(strike *Strike) {
 		strike.Victim = s.one(s.fleet.Nodes)
 	case Isolate:
 		strike.Victim = s.anyOf(s.fleet.Nodes, s.fleet.Nodes, s.fleet.Members)
-	case DiskLow, DiskFull:
-		strike.Victim = s.fleet.Small
+	case Partition:
+		strike.Victim, strike.Other, strike.Length = s.one(s.fleet.Nodes), s.one(s.fleet.Proxies), partitionLength
+	case CutAndKill:
+		strike.Victim, strike.Other = s.two(s.fleet.Nodes)
+		strike.Length = time.Duration(1 + s.random.Int64N(int64(unnoticedMax)))
+	case DiskFull:
+		strike.Victim, strike.Low = s.fleet.Small, s.random.IntN(2) == 0
 	case TransferLeader, RollingRestart:
 		strike.Length = 0
 	}

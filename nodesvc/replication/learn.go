@@ -1,0 +1,71 @@
+package replication
+
+import (
+	"maps"
+
+	"github.com/stead-io/stead/api"
+)
+
+// directory is what is known of the nodes and the cluster.
+type directory struct {
+	nodes    map[api.NodeID]api.SlotNode
+	settings api.Settings
+}
+
+// Learn takes configurations from the control plane.
+func (e *Engine) Learn(feed api.SlotFeed) {
+	nodes := make(map[api.NodeID]api.SlotNode, len(feed.Nodes))
+	for _, node := range feed.Nodes {
+		nodes[node.ID] = node
+	}
+	same := maps.Equal(nodes, e.nodes.Load().nodes)
+	e.nodes.Store(&directory{nodes: nodes, settings: feed.Settings})
+	if e.config.Network != nil && !same {
+		e.config.Network.Follow(feed.Nodes)
+	}
+	for _, told := range feed.Slots {
+		if int(told.Slot) < len(e.slots) {
+			e.slot(told.Slot).learn(told, order(feed.Cursor))
+		}
+	}
+	if !e.told.Swap(true) {
+		e.each((*slot).wake)
+	}
+	if !same {
+		e.each(e.attend)
+	}
+}
+
+// order makes cursors comparable: generations first.
+func order(cursor api.SlotCursor) uint64 {
+	const indexBits = 40
+	return cursor.Generation<<indexBits + cursor.Index
+}
+
+// Registered says since when this process may be primary: its first session's cursor. Configurations that were
+// read before may have been made for a predecessor.
+func (e *Engine) Registered(cursor api.SlotCursor) {
+	e.registered.CompareAndSwap(unregistered, order(cursor))
+}
+
+// unregistered is later than any index.
+const unregistered = ^uint64(0)
+
+func (e *Engine) since() uint64 { return e.registered.Load() }
+
+func (e *Engine) node(id api.NodeID) (api.SlotNode, bool) {
+	node, known := e.nodes.Load().nodes[id]
+	return node, known
+}
+
+func (e *Engine) replicas() int  { return e.nodes.Load().settings.Replicas }
+func (e *Engine) minInSync() int { return e.nodes.Load().settings.MinInSync }
+func (e *Engine) leaving() bool  { return e.leaves.Load() }
+func (e *Engine) diskFull() bool { return e.full.Load() }
+
+// wake lets those look again who wait to hear of the slot.
+func (s *slot) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announce()
+}
