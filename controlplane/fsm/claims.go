@@ -29,6 +29,24 @@ func (s *State) claimOf(slot Slot) []api.Replica {
 	return claim
 }
 
+// known is the highest epoch that the slot's configuration stands on.
+func (s Slot) known() ring.Epoch {
+	if s.Recovering() {
+		return s.Known
+	}
+	return s.Epoch
+}
+
+// newerClaim is the slot's in-sync set in this state, if somebody holds it and in a higher epoch than known,
+// else the claim.
+func (s *State) newerClaim(slot ring.Slot, claim []api.Replica, known ring.Epoch) ([]api.Replica, ring.Epoch) {
+	is := s.slots.at(slot)
+	if own := s.claimOf(is); len(own) > 0 && is.known() > known {
+		return own, is.known()
+	}
+	return claim, known
+}
+
 // reclaimed is the slot as it waits for the reports on a claim; the state must list the nodes already.
 func (s *State) reclaimed(slot Slot, claim []api.Replica) Slot {
 	slot.Primary, slot.ISR, slot.Claim, slot.Awaits = ring.NoNode, nil, claim, ""
@@ -153,6 +171,15 @@ func (d *draft) disclaim(slot ring.Slot, id api.NodeID) (lost bool) {
 	}
 	d.setSlot(slot, is.vacated())
 	return true
+}
+
+// reawait sees to the slots that waited for a node which was not listed until now.
+func (d *draft) reawait(id api.NodeID) {
+	for i := range d.state.slots.count() * countIf(d.state.Managed() && d.result.Created && d.state.recovering > 0) {
+		if d.state.slots.at(ring.Slot(i)).Awaits == id {
+			d.open(ring.Slot(i))
+		}
+	}
 }
 
 // openAll opens what recovers, once no listed node is awaited: until then nothing can be.

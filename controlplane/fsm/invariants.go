@@ -22,7 +22,7 @@ import (
 //  6. Members: no id and no name twice, and no name asked for twice.
 //  7. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
 //     those of the generation. Where nodes hand slots over, it awaits everybody, while a listed node is awaited,
-//     or one that is in its claim; only such a slot has a claim.
+//     or one that is in its claim and not listed; only such a slot has a claim.
 func (s *State) Check() error {
 	if s.Cluster == "" {
 		return nil // nothing can be wrong before there is anything
@@ -191,8 +191,8 @@ func (s *State) checkClaim(number ring.Slot, slot Slot) error {
 	if everyone && (!s.Managed() || s.awaited == 0) {
 		return fmt.Errorf("slot %d awaits everybody, and nobody is awaited", number)
 	}
-	if s.Managed() && !everyone && !slot.claimedBy(slot.Awaits) {
-		return fmt.Errorf("slot %d awaits node %s, which does not claim it", number, slot.Awaits)
+	if s.Managed() && !everyone && (!slot.claimedBy(slot.Awaits) || s.Node(slot.Awaits) != nil) {
+		return fmt.Errorf("slot %d awaits node %s, which is listed or not in its claim", number, slot.Awaits)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/api/ring"
 )
 
@@ -23,6 +24,14 @@ func (h *history) tells(id string, port int, boot uint64, last *State) {
 	h.must(h.state.ReportOfConfigs(api.NodeID(id), session, last.Version(), configs))
 }
 
+// restored puts a state back where nothing is known of what came after it, and returns the last one.
+func (h *history) restored(saved *State) (last *State) {
+	h.t.Helper()
+	last, h.state = h.state, saved
+	h.reborn(saved)
+	return last
+}
+
 // TestRestoredSetsReportWhole: no slot is served before every listed node has been heard; then the newest
 // in-sync set serves it.
 func TestRestoredSetsReportWhole(t *testing.T) {
@@ -35,7 +44,7 @@ func TestRestoredSetsReportWhole(t *testing.T) {
 			t.Fatal(got)
 		}
 	}
-	last := h.reborn(saved)
+	last := h.restored(saved)
 	const floor = 1 << 32
 	if h.state.Recovering() != 256 || h.state.Slot(0).Epoch != floor+1 {
 		t.Fatalf("%d recover, slot 0 is %s", h.state.Recovering(), h.shown(0))
@@ -72,7 +81,7 @@ func TestPromotionThatThePrimaryNeverHeardOf(t *testing.T) {
 	}
 	h.must(Status{[]Transition{{Node: "n1", Session: h.state.Node("n1").Session, Status: api.NodeDown}}})
 	h.expect(0, "3 [n2] want [n1]")
-	last := h.reborn(saved)
+	last := h.restored(saved)
 	h.tells("n1", 1, 1, saved)
 	h.tells("n3", 3, 1, last)
 	h.expect(0, "4294967297 [] recovering want [n1]")
@@ -112,7 +121,7 @@ func TestSlotsNobodyClaims(t *testing.T) {
 	h.must(stored("n2", 2, 'a', 1))
 	saved := h.state
 	h.want(h.rows("n1", "n2"))
-	last := h.reborn(saved)
+	last := h.restored(saved)
 	h.expect(0, "4294967297 [] recovering want []")
 	h.tells("n1", 1, 1, last)
 	h.must(Remove{Node: "n1", Force: true})
@@ -137,7 +146,7 @@ func TestReportsNameNodesThatWereNotRestored(t *testing.T) {
 		for slot := range ring.Slot(256) {
 			h.propose("n1", slot, "expand", "n1 n2")
 		}
-		last := h.reborn(saved)
+		last := h.restored(saved)
 		h.tells("n1", 1, 1, last)
 		h.expect(0, "4294967298 [] recovering want [n1]")
 		if got := h.state.RecoveringFrom("n2"); got != 256 {
@@ -158,6 +167,49 @@ func TestReportsNameNodesThatWereNotRestored(t *testing.T) {
 	h.expect(0, "4294967299 [n1] want [n1]")
 	if change, _ := h.state.Change(h.newest().ID - 1); change.Kind != "remove" || !change.Lossy {
 		t.Errorf("history says %+v", change)
+	}
+}
+
+// TestRestoreKnowsWhatItReplaces: a restore over a state that knows better waits for those which that one names,
+// be they listed in the snapshot or not, and though nobody else can tell of them.
+func TestRestoreKnowsWhatItReplaces(t *testing.T) {
+	h := managed(t, 1)
+	h.must(stored("n1", 1, 'a', 1))
+	h.want(h.rows("n1"))
+	saved := h.state
+	h.must(stored("n2", 2, 'a', 1))
+	h.want(h.rows("n2"))
+	for _, step := range [][3]string{{"n1", "expand", "n1 n2"}, {"n2", "transfer", "n2"}} {
+		if got := h.propose(step[0], 0, step[1], step[2]); got != "" {
+			t.Fatal(got)
+		}
+	}
+	last := h.reborn(saved)
+	h.tells("n1", 1, 1, saved)
+	h.expect(0, "4294967297 [] recovering want [n1]")
+	h.expect(1, "4294967298 [n1] want [n1]")
+	h.tells("n2", 2, 1, last)
+	h.expect(0, "4294967298 [n2] want [n1]")
+	again := h.reborn(saved) // and once more, from a state of the first generation
+	h.tells("n1", 1, 1, again)
+	h.expect(0, "8589934593 [] recovering want [n1]")
+}
+
+// TestNobodyExpandsWhileDown: a primary that is held for down, though it lives, beats before it has others in
+// sync that could take over.
+func TestNobodyExpandsWhileDown(t *testing.T) {
+	h := trio(t, 1)
+	h.want(h.rows("n1 n2"))
+	down := func(status api.NodeStatus) {
+		h.must(Status{[]Transition{{Node: "n1", Session: h.state.Node("n1").Session, Status: status}}})
+	}
+	down(api.NodeDown)
+	if got := h.propose("n1", 0, "expand", "n1 n2"); got != string(ownership.NotUp) {
+		t.Errorf("while it is down: %q", got)
+	}
+	down(api.NodeUp)
+	if got := h.propose("n1", 0, "expand", "n1 n2"); got != "" {
+		t.Errorf("once it is up: %q", got)
 	}
 }
 

@@ -52,7 +52,7 @@ func (d *draft) rebirth(from *State, how Rebirth) {
 	next.want = from.want
 	next.slotsIndex, next.planIndex = next.Index, next.Index
 	next.adoptNodes(from)
-	next.adoptSlots(from)
+	next.adoptSlots(from, s)
 	d.adoptHistory(from)
 	change := d.addChange(how.Kind, "", api.ChangePending)
 	change.Lossy = true
@@ -80,17 +80,19 @@ func (s *State) adoptNodes(from *State) {
 	}
 }
 
-// adoptSlots takes over who holds what, as far as it can be believed.
-func (s *State) adoptSlots(from *State) {
+// adoptSlots takes over who holds what, as far as it can be believed. Where nodes hand slots over, the state
+// that is replaced knows as well: those it names are heard, be they listed or not.
+func (s *State) adoptSlots(from, replaced *State) {
 	count := from.slots.count()
 	s.slots, s.recovering = newSlotTable(count), 0
 	size, floor := count/chunkCount, api.EpochFloor(s.Generation)
 	for i := range count {
 		slot := from.slots.at(ring.Slot(i))
-		if !slot.Recovering() {
-			slot.Known = slot.Epoch
+		claim, known := from.claimOf(slot), slot.known()
+		if s.Managed() && replaced.Cluster == from.Cluster && i < replaced.slots.count() {
+			claim, known = replaced.newerClaim(ring.Slot(i), claim, known)
 		}
-		claim := from.claimOf(slot)
+		slot.Known = known
 		slot.Epoch, slot.Kind, slot.Proposer, slot.Proposal = floor+1, KindReport, "", 0
 		slot.WantedBy = 0
 		if s.Managed() {

@@ -104,6 +104,7 @@ func countIf(yes bool) int {
 func (d *draft) expectReport(node *Node) {
 	if !node.Registration.Reports {
 		d.confirm(node)
+		d.reawait(node.Registration.ID)
 		return
 	}
 	named := d.state.RecoveringFrom(node.Registration.ID) > 0
@@ -112,6 +113,7 @@ func (d *draft) expectReport(node *Node) {
 		asked.Awaited = true
 		d.setNode(node.Index, &asked)
 		d.result.Node = &asked
+		d.reawait(node.Registration.ID)
 	}
 }
 
