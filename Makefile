@@ -8,7 +8,7 @@ BENCHCOUNT ?= 3
 CHAOS_TIME ?= 60s
 CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes model sim chaos clean
+.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model sim chaos clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -72,6 +72,12 @@ bench-watchers: ## a change of the ring to 1,000 and 5,000 watchers
 
 bench-nodes: ## 10,000 nodes that beat, and 30 % of them vanishing
 	@go test -tags bench -count=1 -v -timeout 10m -run '^TestTenThousandNodes$$' ./tests/bench
+
+bench-moves: ## 2 GB (BENCH_BYTES) as a cluster grows from 3 nodes to 4, beside the disk alone and Redis Cluster
+	@go test -tags bench -count=1 -v -timeout 90m -run '^TestMoves$$' ./tests/bench
+
+bench-replication: ## updates of one, two and three replicas beside an append that is synced
+	@go test -tags bench -count=1 -v -timeout 10m -run '^TestReplication$$' ./tests/bench
 
 clean: ## remove what was built
 	@rm -rf bin

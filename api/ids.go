@@ -39,12 +39,20 @@ type Slot uint16
 // set and never falls within a generation.
 type Epoch uint64
 
-// EpochGenerationShift is where the generation stands in an epoch: those of a generation exceed all earlier ones,
-// whatever those were.
-const EpochGenerationShift = 32
+// generationShift is where an epoch's generation stands in it.
+const generationShift = 32
+
+// EpochFloor is what the epochs of a generation exceed, and those of all before do not; 0 in the first. An
+// epoch stays below 2^53, so there is room for two million generations.
+func EpochFloor(generation uint64) Epoch {
+	return Epoch((generation - min(1, generation)) << generationShift)
+}
+
+// GenerationMax is the last generation that there is room for.
+const GenerationMax = 1 << (53 - generationShift)
 
 // Generation is the generation of the control plane's state that the epoch is of; that of no epoch is the first.
-func (e Epoch) Generation() uint64 { return uint64(max(e, 1)-1)>>EpochGenerationShift + 1 }
+func (e Epoch) Generation() uint64 { return uint64(max(e, 1)-1)>>generationShift + 1 }
 
 var namePattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 

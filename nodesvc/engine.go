@@ -18,6 +18,9 @@ type engine interface {
 	// ring. Registered says since when this process may be primary.
 	Learn(api.SlotFeed)
 	Registered(api.SlotCursor)
+	// Former ends what was decided before a generation, and returns the configurations that the store adopted
+	// last before.
+	Former(generation uint64) []api.SlotConfig
 
 	// Where is how the node stands to a slot now; Moved is closed when that changes.
 	Where(api.Slot) replication.Where

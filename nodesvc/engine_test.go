@@ -24,6 +24,8 @@ type fakeEngine struct {
 	place      replication.Where // of every slot
 	feeds      []api.SlotFeed
 	registered []api.SlotCursor
+	adopted    []api.SlotConfig
+	former     []uint64 // generations that were begun
 	linked     []peer.Hello
 	calls      []string
 	onUpdate   func() error // after propose; nil: it is carried out
@@ -62,6 +64,13 @@ func (f *fakeEngine) Registered(cursor api.SlotCursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.registered = append(f.registered, cursor)
+}
+
+func (f *fakeEngine) Former(generation uint64) []api.SlotConfig {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.former = append(f.former, generation)
+	return f.adopted
 }
 
 func (f *fakeEngine) Where(api.Slot) replication.Where {

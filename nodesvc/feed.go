@@ -14,9 +14,7 @@ func (n *Node) learn(feed api.SlotFeed) {
 		n.logger.Error("slots of another cluster were told", "cluster", feed.Cluster)
 		return
 	}
-	opened := n.keeper.Load()
-	opened.ledger.note(feed.Cursor.Generation, feed.Slots)
-	opened.engine.Learn(feed)
+	n.keeper.Load().engine.Learn(feed)
 }
 
 // learnRings tells the engine what each ring says of slots: in state none there are no other configurations.

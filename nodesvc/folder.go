@@ -21,7 +21,6 @@ import (
 const (
 	identityName = "store.json" // identity
 	viewName     = "ring"       // the last ring the node acted on, a ring.View frame
-	ledgerName   = "slots"      // configurations of slots that the node acted on
 	logName      = "log"        // a folder: the log of the slots' records
 	formerKV     = "kv"         // a folder: entries of the key-value node before there was replication
 )

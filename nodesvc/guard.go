@@ -51,6 +51,7 @@ func (n *Node) Guard(next http.Handler) http.Handler {
 		if inside {
 			defer n.gate.leave()
 		}
+		n.awaitKnowledge(r)
 		route, problem := n.routeOf(r)
 		switch {
 		case !inside && (problem != nil || route.Key == nil || !n.gone(route.Slot)):

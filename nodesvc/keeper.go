@@ -17,7 +17,6 @@ type keeper struct {
 	state  api.State // how slots move here
 	engine engine
 	log    slotlog.Store
-	ledger *ledger
 	links  *peer.Links // nil in state none: there are no other replicas
 }
 
@@ -34,7 +33,6 @@ func (n *Node) keepSlots(ctx context.Context) {
 	}
 	n.keeper.Store(opened)
 	close(n.keeping)
-	n.running.Go(func() { opened.ledger.run(ctx) })
 	n.logger.Info("slots opened", "state", opened.state, "held", len(opened.engine.Held()))
 	if opened.state == api.StateNone {
 		n.running.Go(func() { n.learnRings(ctx, opened.engine) })
@@ -80,9 +78,6 @@ func (n *Node) openParts(k *keeper, at home) (err error) {
 		return err
 	}
 	config.Log, config.Reserve = k.log, reserve(n.config.DiskReserve, k.log)
-	if k.ledger, err = openLedger(config.Self, n.ledgerPath(), n.logger); err != nil {
-		return err
-	}
 	hears := &listener{}
 	if k.state != api.StateNone {
 		k.links = n.openLinks(at, k.state, hears)
@@ -110,14 +105,6 @@ func (n *Node) replication(at home) replication.Config {
 		CopyIn:       n.config.CopyIn,
 		CopySlots:    n.config.CopySlots,
 	}
-}
-
-// ledgerPath is the ledger's file, "" for a memory store.
-func (n *Node) ledgerPath() string {
-	if n.folder.path == "" {
-		return ""
-	}
-	return n.folder.file(ledgerName)
 }
 
 // openLog opens the log on the node's disk, or in memory.
@@ -189,16 +176,5 @@ func (p proposer) Propose(ctx context.Context, proposals []api.SlotProposal) (ap
 	if lostMembership(err) {
 		n.rouse()
 	}
-	if opened := n.keeper.Load(); opened != nil && err == nil {
-		opened.ledger.note(verdicts.Cursor.Generation, configsOf(verdicts))
-	}
 	return verdicts, err
-}
-
-func configsOf(verdicts api.SlotVerdicts) []api.SlotConfig {
-	configs := make([]api.SlotConfig, 0, len(verdicts.Verdicts))
-	for _, verdict := range verdicts.Verdicts {
-		configs = append(configs, verdict.Config)
-	}
-	return configs
 }

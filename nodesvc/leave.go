@@ -12,6 +12,10 @@ import (
 const (
 	drainTimeout    = 3 * time.Second
 	farewellTimeout = time.Second
+	// linger is how long a node that handed its slots over goes on answering late requests: proxies hear of the
+	// ring within a tenth of a second. A request that meets a closing connection cannot be sent again if it
+	// asks for a change.
+	linger = 300 * time.Millisecond
 )
 
 // Leave takes the node out of service in good order, within ctx. A node whose slots wait for it
@@ -47,8 +51,17 @@ func (n *Node) part(ctx context.Context, member bool) error {
 	n.withdraw(ctx)
 	if member {
 		n.farewell(ctx, false)
+		n.lingerOn(ctx)
 	}
 	return n.finish(ctx)
+}
+
+func (n *Node) lingerOn(ctx context.Context) {
+	select {
+	case <-time.After(linger):
+	case <-ctx.Done():
+	case <-n.failed:
+	}
 }
 
 // yield hands over all slots that a replica in sync can take.

@@ -176,32 +176,30 @@ func refusesReports(err error) bool {
 func (n *Node) report(ctx context.Context, registered api.Registered) error {
 	generation := registered.Version.Generation
 	opened := n.keeper.Load()
+	var former []api.SlotConfig
+	if replicates := opened != nil && opened.state != api.StateNone; replicates {
+		former = opened.engine.Former(generation)
+	}
 	if registered.Report {
 		bounded, cancel := context.WithTimeout(ctx, reportTimeout)
 		defer cancel()
-		if err := n.tell(bounded, opened, registered); err != nil {
+		if err := n.tell(bounded, registered, former); err != nil {
 			n.logger.Warn("report failed, registering again", "error", err)
 			return errors.Join(err, n.pause(ctx, registerPause(0)))
 		}
-		n.logger.Info("reported", "generation", generation)
-	}
-	if opened != nil {
-		opened.ledger.reported(generation)
+		n.logger.Info("reported", "generation", generation, "slots", len(former))
 	}
 	n.ring.reported(generation)
 	return nil
 }
 
 // tell reports slots where the node keeps some with others, else the ring.
-func (n *Node) tell(ctx context.Context, opened *keeper, registered api.Registered) error {
-	generation := registered.Version.Generation
-	if opened == nil || opened.state == api.StateNone {
-		former := n.ring.current.Load().before(generation)
-		return n.control.Report(ctx, n.config.ID, registered.Session, former)
+func (n *Node) tell(ctx context.Context, registered api.Registered, former []api.SlotConfig) error {
+	if opened := n.keeper.Load(); opened == nil || opened.state == api.StateNone {
+		view := n.ring.current.Load().before(registered.Version.Generation)
+		return n.control.Report(ctx, n.config.ID, registered.Session, view)
 	}
-	return n.control.ReportSlots(ctx, n.config.ID, api.SlotReport{
-		Session: registered.Session, Slots: opened.ledger.before(generation),
-	})
+	return n.control.ReportSlots(ctx, n.config.ID, api.SlotReport{Session: registered.Session, Slots: former})
 }
 
 func lostMembership(err error) bool {

@@ -38,8 +38,8 @@ func TestNodeServesByTheKeptRing(t *testing.T) {
 			node := openNode(t, config)
 			defer closeNode(t, node)
 			synctest.Wait()
-			if got := serving(t, node); got != "no_ring" {
-				t.Errorf("%s: at first: %s", onDown, got)
+			if got := node.Ready(); got == nil || got.Code != api.CodeNoRing {
+				t.Errorf("%s: at first: %v", onDown, got)
 			}
 			time.Sleep(2 * keptViewAfter)
 			if got := serving(t, node); got != want {

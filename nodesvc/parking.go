@@ -73,6 +73,35 @@ func (n *Node) catchUp(r *http.Request, route Route) (replication.Where, *api.Pr
 	return where, nil
 }
 
+// awaitKnowledge parks a request that came before the node knew the ring, or its slots: after a start they are
+// known in a moment.
+func (n *Node) awaitKnowledge(r *http.Request) {
+	if n.knows() {
+		return
+	}
+	leave, ok := n.parking.enter(parkedCost(r))
+	if !ok {
+		n.stats.unparked.Add(1)
+		return
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(r.Context(), n.config.ParkWait)
+	defer cancel()
+	n.ring.until(ctx, func(s *standing) bool { return s.view != nil })
+	if n.config.Service == nil {
+		return
+	}
+	select {
+	case <-n.keeping:
+	case <-n.failed:
+	case <-ctx.Done():
+	}
+}
+
+func (n *Node) knows() bool {
+	return n.View() != nil && (n.config.Service == nil || n.keeper.Load() != nil)
+}
+
 // await waits until a request need not be parked, for ParkWait at most.
 func (n *Node) await(ctx context.Context, route Route) replication.Where {
 	ctx, cancel := context.WithTimeout(ctx, n.config.ParkWait)

@@ -27,6 +27,9 @@ type Stats struct {
 	BeatFailures  uint64 // beats it did not take
 	// Replication counts what the node's slots did; nil without a Service.
 	Replication *replication.Stats
+	// PeerBytesIn and PeerBytesOut are what went over the connections with other nodes: records, copies of
+	// slots, and what goes with them.
+	PeerBytesIn, PeerBytesOut uint64
 	// Canary is how long the last write that tries the disk took, or the one under way has taken.
 	Canary time.Duration
 }
@@ -48,6 +51,9 @@ func (n *Node) Stats() Stats {
 	if opened := n.keeper.Load(); opened != nil {
 		replicated := opened.engine.Stats()
 		stats.Replication, stats.Slots = &replicated, replicated.Primaries
+		if opened.links != nil {
+			stats.PeerBytesIn, stats.PeerBytesOut = opened.links.Bytes()
+		}
 	} else {
 		stats.Slots = len(n.Slots())
 	}

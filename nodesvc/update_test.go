@@ -283,7 +283,7 @@ func TestYieldIsBounded(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		began := time.Now()
-		if err := node.Close(ctx); err != nil || time.Since(began) != 5*time.Second {
+		if err := node.Close(ctx); err != nil || time.Since(began) != 5*time.Second+linger {
 			t.Errorf("%v after %v", err, time.Since(began))
 		}
 		if got := control.history(); !strings.HasSuffix(got, "leaving") {

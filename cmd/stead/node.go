@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/nodesvc"
@@ -53,6 +54,13 @@ func (f *membershipFlags) complete(command *cobra.Command) (config nodesvc.Confi
 	return config, err
 }
 
+// addCopyFlags adds what bounds the copying of slots between nodes.
+func addCopyFlags(flags *pflag.FlagSet, config *nodesvc.Config) {
+	flags.Uint64Var(&config.CopyOut, "copy-out", config.CopyOut, "`bytes` per second that copies of slots to other nodes may take; 0: no bound")
+	flags.Uint64Var(&config.CopyIn, "copy-in", config.CopyIn, "`bytes` per second that copies of slots from other nodes may take; 0: no bound")
+	flags.IntVar(&config.CopySlots, "copy-slots", config.CopySlots, "slots copied to other nodes at once")
+}
+
 type nodeFlags struct {
 	membershipFlags
 	config kv.Config
@@ -76,6 +84,7 @@ func nodeCommand() *cobra.Command {
 		},
 	}
 	f.membershipFlags.add(command, &f.config.Listen)
+	addCopyFlags(command.Flags(), &f.membershipFlags.config)
 	command.Flags().StringVar(&f.store, "store", string(f.config.Store), "where values are: disk or memory")
 	completeWords(command, "store", string(kv.StoreDisk), string(kv.StoreMemory))
 	return command

@@ -24,6 +24,7 @@ func (d *draft) arrangeManaged(rows []ring.NodeIndex, changes []api.ChangeID) {
 	for _, index := range d.leaving {
 		lost += d.depart(d.state.NodeAt(index))
 	}
+	d.openAll()
 	d.unlist()
 	d.begin()
 	if lost > 0 {

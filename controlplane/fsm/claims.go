@@ -9,8 +9,13 @@ import (
 	"github.com/stead-io/stead/api/ring"
 )
 
-// After a restore, a slot that nodes replicate is served by nobody until every member of the best in-sync set
-// that is known has reported: one of them may know a better one.
+// After a restore, a slot that nodes replicate is served by nobody until every node that is listed has reported,
+// and every member of the best in-sync set that is known. The in-sync set alone is not enough: a primary that
+// proposed to expand, and was taken for down before it heard that it succeeded, cannot tell of the member that
+// was promoted since.
+
+// everybody is what a slot awaits while a listed node has yet to report. It is no node's id.
+const everybody api.NodeID = "*"
 
 // claimOf is a slot's in-sync set by ids, the primary first, as its claim after a restore.
 func (s *State) claimOf(slot Slot) []api.Replica {
@@ -24,12 +29,15 @@ func (s *State) claimOf(slot Slot) []api.Replica {
 	return claim
 }
 
-// reclaimed is the slot as it waits for the reports on a claim; the state must list the nodes already. A slot
-// that nobody held waits for nobody.
+// reclaimed is the slot as it waits for the reports on a claim; the state must list the nodes already.
 func (s *State) reclaimed(slot Slot, claim []api.Replica) Slot {
 	slot.Primary, slot.ISR, slot.Claim, slot.Awaits = ring.NoNode, nil, claim, ""
+	if s.awaited > 0 {
+		slot.Awaits = everybody
+		return slot
+	}
 	for _, replica := range claim {
-		if node := s.Node(replica.Node); node == nil || node.Awaited {
+		if s.Node(replica.Node) == nil {
 			slot.Awaits = replica.Node
 			return slot
 		}
@@ -38,11 +46,12 @@ func (s *State) reclaimed(slot Slot, claim []api.Replica) Slot {
 }
 
 // ReportOfConfigs is the report of a node that had adopted these configurations, as far as they are news to
-// the state.
+// the state; those of this generation are not.
 func (s *State) ReportOfConfigs(node api.NodeID, session api.SessionID, version api.Version, configs []api.SlotConfig) Report {
 	report := Report{Node: node, Session: session, Version: version}
+	floor := api.EpochFloor(s.Generation)
 	for _, config := range configs {
-		if int(config.Slot) < s.slots.count() && config.Epoch > s.slots.at(config.Slot).Known && len(config.ISR) > 0 {
+		if int(config.Slot) < s.slots.count() && config.Epoch > s.slots.at(config.Slot).Known && config.Epoch <= floor && len(config.ISR) > 0 {
 			config.Want = nil
 			report.Configs = append(report.Configs, config)
 		}
@@ -58,7 +67,7 @@ func (s *State) checkReported(configs []api.SlotConfig) error {
 		switch {
 		case int(config.Slot) >= s.slots.count():
 			return fmt.Errorf("there is no slot %d", config.Slot)
-		case config.Epoch > epochFloor(s.Generation):
+		case config.Epoch > api.EpochFloor(s.Generation):
 			return fmt.Errorf("epoch %d of slot %d is of this generation", config.Epoch, config.Slot)
 		case len(config.ISR) == 0 || len(config.ISR) > isrMax || config.PrimaryReplica().Node == "":
 			return fmt.Errorf("the in-sync set of slot %d has no primary, or more than %d members", config.Slot, isrMax)
@@ -102,15 +111,18 @@ func (d *draft) claimConfig(reported api.SlotConfig, by *Node) (changed, served 
 	return true, served
 }
 
-// open ends the waiting of a slot once all in its claim have reported: they are its in-sync set. Where its
-// primary is not up, another takes over.
+// open ends the waiting of a slot once nobody is awaited any more: those in its claim are its in-sync set.
+// Where its primary is not up, another takes over. A slot that nobody claims is held by nobody.
 func (d *draft) open(slot ring.Slot) {
-	is := d.state.slots.at(slot)
-	if len(is.Claim) == 0 {
+	was := d.state.slots.at(slot)
+	if !was.claimable() {
 		return
 	}
-	is = d.state.reclaimed(is, is.Claim)
-	if is.Recovering() {
+	is := d.state.reclaimed(was, was.Claim)
+	switch {
+	case is.Recovering() && is.Awaits == was.Awaits:
+		return
+	case is.Recovering() || len(is.Claim) == 0:
 		d.setSlot(slot, is)
 		return
 	}
@@ -126,24 +138,26 @@ func (d *draft) open(slot ring.Slot) {
 	d.setSlot(slot, is.with(config, KindReport, is.Proposer))
 }
 
-// disclaim takes a node that never reported out of a slot's claim, and reports whether nobody is left in it.
+// claimable: the slot recovers, or is about to be held by those that claim it.
+func (s Slot) claimable() bool { return s.Recovering() || len(s.Claim) > 0 }
+
+// disclaim takes a node that will not report out of a slot's claim, and reports whether nobody is left in it.
+// Others may yet know better.
 func (d *draft) disclaim(slot ring.Slot, id api.NodeID) (lost bool) {
 	is := d.state.slots.at(slot)
 	is.Claim = slices.DeleteFunc(slices.Clone(is.Claim), func(r api.Replica) bool { return r.Node == id })
-	if len(is.Claim) == 0 {
-		d.setSlot(slot, is.vacated())
-		return true
+	if len(is.Claim) > 0 || d.state.awaited > 0 {
+		d.setSlot(slot, d.state.reclaimed(is, is.Claim))
+		d.open(slot)
+		return len(is.Claim) == 0
 	}
-	d.setSlot(slot, d.state.reclaimed(is, is.Claim))
-	d.open(slot)
-	return false
+	d.setSlot(slot, is.vacated())
+	return true
 }
 
-// openAwaiting opens the slots that waited for a node, as far as they wait for nobody else.
-func (d *draft) openAwaiting(id api.NodeID) {
-	for i := range d.state.slots.count() * countIf(d.state.recovering > 0) {
-		if d.state.slots.at(ring.Slot(i)).Awaits == id {
-			d.open(ring.Slot(i))
-		}
+// openAll opens what recovers, once no listed node is awaited: until then nothing can be.
+func (d *draft) openAll() {
+	for i := range d.state.slots.count() * countIf(d.state.recovering > 0 && d.state.awaited == 0) {
+		d.open(ring.Slot(i))
 	}
 }

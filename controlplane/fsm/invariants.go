@@ -21,7 +21,8 @@ import (
 //  5. Versions: numbered without gaps up to the present; each kept one can be rebuilt.
 //  6. Members: no id and no name twice, and no name asked for twice.
 //  7. Recovery: a slot that recovers awaits a node that is awaited, or one that is not listed; epochs are
-//     those of the generation.
+//     those of the generation. Where nodes hand slots over, it awaits everybody, while a listed node is awaited,
+//     or one that is in its claim; only such a slot has a claim.
 func (s *State) Check() error {
 	if s.Cluster == "" {
 		return nil // nothing can be wrong before there is anything
@@ -151,14 +152,14 @@ func (s *State) checkVersions() error {
 }
 
 func (s *State) checkRecovery() error {
-	if s.Generation == 0 || s.Generation > generationMax {
+	if s.Generation == 0 || s.Generation > api.GenerationMax {
 		return fmt.Errorf("there is no generation %d", s.Generation)
 	}
 	recovering, awaited := 0, 0
 	for _, node := range s.nodes {
 		awaited += countIf(node.awaited())
 	}
-	floor := epochFloor(s.Generation)
+	floor := api.EpochFloor(s.Generation)
 	for i := range s.slots.count() {
 		slot := s.slots.at(ring.Slot(i))
 		recovering += countIf(slot.Recovering())
@@ -166,7 +167,13 @@ func (s *State) checkRecovery() error {
 			return fmt.Errorf("slot %d has epoch %d after %d in generation %d", i, slot.Epoch, slot.Known, s.Generation)
 		}
 		if !slot.Recovering() {
+			if len(slot.Claim) > 0 {
+				return fmt.Errorf("slot %d is claimed and does not recover", i)
+			}
 			continue
+		}
+		if err := s.checkClaim(ring.Slot(i), slot); err != nil {
+			return err
 		}
 		awaits, holder := s.Node(slot.Awaits), s.NodeAt(slot.Primary)
 		if awaits != nil && !awaits.Awaited || holder != nil && holder != awaits {
@@ -175,6 +182,17 @@ func (s *State) checkRecovery() error {
 	}
 	if recovering != s.recovering || awaited != s.awaited {
 		return fmt.Errorf("%d slots recover and %d nodes are awaited, counted as %d and %d", recovering, awaited, s.recovering, s.awaited)
+	}
+	return nil
+}
+
+func (s *State) checkClaim(number ring.Slot, slot Slot) error {
+	everyone := slot.Awaits == everybody
+	if everyone && (!s.Managed() || s.awaited == 0) {
+		return fmt.Errorf("slot %d awaits everybody, and nobody is awaited", number)
+	}
+	if s.Managed() && !everyone && !slot.claimedBy(slot.Awaits) {
+		return fmt.Errorf("slot %d awaits node %s, which does not claim it", number, slot.Awaits)
 	}
 	return nil
 }

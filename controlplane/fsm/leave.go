@@ -75,6 +75,7 @@ func (d *draft) removeManaged(known *Node) {
 	d.supersedeAwaited(known)
 	unheard := d.state.RecoveringFrom(id) * countIf(known.Awaited)
 	lost := d.depart(known)
+	d.openAll()
 	wanted := d.unwant(known.Index)
 	d.forgetNode(known)
 	status := api.ChangeDone
@@ -91,8 +92,14 @@ func (d *draft) removeManaged(known *Node) {
 	}
 }
 
-// depart takes a node out of every in-sync set, and counts the slots that nobody else has.
+// depart takes a node out of every in-sync set, and counts the slots that nobody else has. Its report is not
+// waited for any more.
 func (d *draft) depart(node *Node) (lost int) {
+	if node.Awaited {
+		unheard := *node
+		unheard.Awaited = false
+		d.setNode(node.Index, &unheard)
+	}
 	for i := range d.state.slots.count() {
 		slot := d.state.slots.at(ring.Slot(i))
 		if slot.claimedBy(node.Registration.ID) {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -22,7 +23,8 @@ func (h *history) tells(id string, port int, boot uint64, last *State) {
 	h.must(h.state.ReportOfConfigs(api.NodeID(id), session, last.Version(), configs))
 }
 
-// TestRestoredSetsReportWhole: a slot is served once every member of the newest in-sync set has been heard.
+// TestRestoredSetsReportWhole: no slot is served before every listed node has been heard; then the newest
+// in-sync set serves it.
 func TestRestoredSetsReportWhole(t *testing.T) {
 	h := trio(t, 2)
 	saved := h.state
@@ -38,33 +40,53 @@ func TestRestoredSetsReportWhole(t *testing.T) {
 	if h.state.Recovering() != 256 || h.state.Slot(0).Epoch != floor+1 {
 		t.Fatalf("%d recover, slot 0 is %s", h.state.Recovering(), h.shown(0))
 	}
-	if got := h.state.Slot(0).Awaits; got != "n1" {
-		t.Errorf("slot 0 awaits %s", got)
-	}
 	h.tells("n1", 1, 1, saved)
-	h.expect(0, "4294967297 [] recovering want [n1 n2]") // n2 has yet to say
+	h.expect(0, "4294967297 [] recovering want [n1 n2]")
 	h.tells("n2", 2, 1, last)
-	h.expect(0, "4294967298 [] recovering want [n1 n2]") // n2 knows better: n3 has yet to say
-	h.expect(3, "4294967298 [n1 n2] want [n1 n2]")
-	h.expect(1, "4294967297 [] recovering want [n2 n3]")
+	h.expect(0, "4294967298 [] recovering want [n1 n2]") // n2 knows better
+	h.expect(3, "4294967297 [] recovering want [n1 n2]") // n3 might
 	if h.propose("n2", 0, "abort", "n2 n3") == "" {
 		t.Error("a slot that recovers takes a proposal")
+	}
+	if got := fmt.Sprint(h.state.Awaiting(), h.state.RecoveringFrom("n3"), h.state.RecoveringFrom("n2")); got != "[n3] 256 171" {
+		t.Errorf("awaited: %s", got)
 	}
 	h.tells("n3", 3, 1, last)
 	h.expect(0, "4294967299 [n2 n3] want [n1 n2]")
 	h.expect(1, "4294967298 [n2 n3] want [n2 n3]")
+	h.expect(3, "4294967298 [n1 n2] want [n1 n2]")
 	if h.state.Recovers() {
 		t.Errorf("still awaited: %v", h.state.Awaiting())
 	}
 	h.refuse(api.CodeInvalid, Report{Node: "n1", Session: h.state.Node("n1").Session, Version: h.state.Version()})
 }
 
-// TestRecoveryWithoutOne: who is declared lost is waited for no more; the others know all that it acknowledged.
+// TestPromotionThatThePrimaryNeverHeardOf: n1 expanded to n2, was taken for down before it heard, and n2 went
+// on alone. What n1 reports names n1 alone.
+func TestPromotionThatThePrimaryNeverHeardOf(t *testing.T) {
+	h := trio(t, 1)
+	saved := h.state
+	h.want(h.rows("n1 n2"))
+	if got := h.propose("n1", 0, "expand", "n1 n2"); got != "" {
+		t.Fatal(got)
+	}
+	h.must(Status{[]Transition{{Node: "n1", Session: h.state.Node("n1").Session, Status: api.NodeDown}}})
+	h.expect(0, "3 [n2] want [n1]")
+	last := h.reborn(saved)
+	h.tells("n1", 1, 1, saved)
+	h.tells("n3", 3, 1, last)
+	h.expect(0, "4294967297 [] recovering want [n1]")
+	h.tells("n2", 2, 1, last)
+	h.expect(0, "4294967299 [n2] want [n1]")
+}
+
+// TestRecoveryWithoutOne: who is declared lost is waited for no more; what only it had is given up.
 func TestRecoveryWithoutOne(t *testing.T) {
 	h := trio(t, 2)
 	last := h.reborn(h.state)
 	h.tells("n1", 1, 1, last)
 	h.tells("n2", 2, 1, last)
+	h.expect(0, "4294967297 [] recovering want [n1 n2]")
 	h.expect(2, "4294967297 [] recovering want [n3 n1]")
 	h.must(Force{Slot: 5, Node: "n1"})
 	h.expect(5, "4294967298 [n1] want [n3 n1]")
@@ -74,11 +96,33 @@ func TestRecoveryWithoutOne(t *testing.T) {
 	if change, _ := h.state.Change(h.newest().ID - 1); !change.Lossy || change.LeavesState != 0 {
 		t.Errorf("history says %+v", change)
 	}
+	h.expect(0, "4294967298 [n1 n2] want [n1 n2]")
 	h.expect(2, "4294967298 [n1] want [n1]")
 	h.expect(1, "4294967298 [n2] want [n2]")
 	if h.state.Recovers() {
 		t.Errorf("still awaited: %v", h.state.Awaiting())
 	}
+}
+
+// TestSlotsNobodyClaims: one that nobody held when the snapshot was taken waits for reports like the others;
+// so does one whose only member was given up.
+func TestSlotsNobodyClaims(t *testing.T) {
+	h := managed(t, 1)
+	h.must(stored("n1", 1, 'a', 1))
+	h.must(stored("n2", 2, 'a', 1))
+	saved := h.state
+	h.want(h.rows("n1", "n2"))
+	last := h.reborn(saved)
+	h.expect(0, "4294967297 [] recovering want []")
+	h.tells("n1", 1, 1, last)
+	h.must(Remove{Node: "n1", Force: true})
+	if change := h.newest(); !change.Lossy || change.LeavesState != 128 {
+		t.Errorf("history says %+v", change)
+	}
+	h.expect(0, "4294967298 [] recovering want []")
+	h.tells("n2", 2, 1, last)
+	h.expect(0, "4294967298 [] want []")
+	h.expect(1, "4294967299 [n2] want []")
 }
 
 // TestReportsNameNodesThatWereNotRestored: a member that the snapshot does not list is waited for all the same.

@@ -628,7 +628,7 @@ func randomRows(random *rand.Rand, state *State) []ring.NodeIndex {
 
 func randomConfigs(random *rand.Rand, state *State) (configs []api.SlotConfig) {
 	for range random.IntN(40) {
-		config := api.SlotConfig{Slot: ring.Slot(random.IntN(state.SlotCount())), Epoch: epochFloor(state.Generation) - api.Epoch(random.IntN(3))}
+		config := api.SlotConfig{Slot: ring.Slot(random.IntN(state.SlotCount())), Epoch: api.EpochFloor(state.Generation) - api.Epoch(random.IntN(3))}
 		for _, n := range random.Perm(7)[:1+random.IntN(3)] {
 			id := fmt.Sprintf("n%d", n)
 			config.ISR = append(config.ISR, api.Replica{Node: api.NodeID(id), Store: storeOf(id, 'a')})

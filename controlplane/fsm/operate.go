@@ -194,6 +194,8 @@ func (s *State) forcedFrom(slot ring.Slot) string {
 	is := s.slots.at(slot)
 	holder := s.NodeAt(is.Primary)
 	switch {
+	case is.Awaits == everybody:
+		return fmt.Sprintf("unfenced: the slot waited for the reports of %d nodes", s.awaited)
 	case is.Recovering():
 		return fmt.Sprintf("unfenced: the slot waited for the report of node %s", is.Awaits)
 	case holder == nil:

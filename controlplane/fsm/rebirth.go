@@ -72,7 +72,7 @@ func (s *State) adoptNodes(from *State) {
 		if !node.Static() {
 			node.Session = ""
 		}
-		if node.Resets() && node.Status == api.NodeDown {
+		if node.Resets() && node.Status == api.NodeDown && !s.Managed() {
 			node.Awaited = false
 		}
 		s.nodes[i] = &node
@@ -84,7 +84,7 @@ func (s *State) adoptNodes(from *State) {
 func (s *State) adoptSlots(from *State) {
 	count := from.slots.count()
 	s.slots, s.recovering = newSlotTable(count), 0
-	size, floor := count/chunkCount, epochFloor(s.Generation)
+	size, floor := count/chunkCount, api.EpochFloor(s.Generation)
 	for i := range count {
 		slot := from.slots.at(ring.Slot(i))
 		if !slot.Recovering() {

@@ -9,18 +9,6 @@ import (
 	"github.com/stead-io/stead/api/ring"
 )
 
-// Epochs of a generation are above all those of earlier ones, whatever those were: the generation
-// stands in their high bits. An epoch stays below 2^53, so there is room for two million restores.
-const (
-	generationShift = api.EpochGenerationShift
-	generationMax   = 1 << (53 - generationShift)
-)
-
-// epochFloor is what the epochs of a generation exceed; 0 in the first.
-func epochFloor(generation uint64) ring.Epoch {
-	return ring.Epoch((generation - min(1, generation)) << generationShift)
-}
-
 // Report is what a store last acted on before the state was restored: the ring as it knew it. The
 // highest epoch of each slot wins.
 type Report struct {
@@ -82,7 +70,7 @@ func (s *State) Awaiting() []api.NodeID {
 		}
 	}
 	for i := range s.slots.count() * countIf(s.recovering > 0) {
-		if slot := s.slots.at(ring.Slot(i)); slot.Recovering() {
+		if slot := s.slots.at(ring.Slot(i)); slot.Recovering() && slot.Awaits != everybody {
 			ids = append(ids, slot.Awaits)
 		}
 	}
@@ -201,7 +189,7 @@ func (s *State) unpackReport(report Report) ([]claim, error) {
 			return nil, err
 		}
 		epoch := ring.Epoch(binary.BigEndian.Uint64(rows[2:]))
-		if epoch > epochFloor(s.Generation) {
+		if epoch > api.EpochFloor(s.Generation) {
 			return nil, fmt.Errorf("epoch %d of slot %d is of this generation", epoch, slot)
 		}
 		claims = append(claims, claim{ring.Slot(slot), epoch, report.Owners[owner]})
@@ -250,7 +238,7 @@ func (d *draft) confirm(node *Node) {
 		d.result.Node = &heard
 	}
 	if d.state.Managed() {
-		d.openAwaiting(node.Registration.ID)
+		d.openAll()
 		return
 	}
 	for i := range d.state.slots.count() * countIf(d.state.recovering > 0) {
@@ -264,6 +252,9 @@ func (d *draft) confirm(node *Node) {
 
 // RecoveringFrom counts the slots that wait for the report of a node.
 func (s *State) RecoveringFrom(id api.NodeID) int {
+	if s.Managed() && s.Node(id).awaited() {
+		return s.recovering
+	}
 	waiting := 0
 	for i := range s.slots.count() * countIf(s.recovering > 0) {
 		slot := s.slots.at(ring.Slot(i))

@@ -50,7 +50,8 @@ type Slot struct {
 	Kind     SlotKind       `json:"kind,omitempty"`
 	Proposer api.NodeID     `json:"proposer,omitempty"` // of the last change; "" is the control plane
 	Proposal uint64         `json:"proposal,omitempty"`
-	// Awaits is the node whose report the slot waits for; nobody serves it meanwhile. "": none.
+	// Awaits is the node whose report the slot waits for; nobody serves it meanwhile. "": none. "*": every
+	// listed node that is awaited (managed clusters).
 	Awaits api.NodeID `json:"awaits,omitempty"`
 	// Known is the highest epoch of an earlier generation that the configuration stands on.
 	Known ring.Epoch `json:"known,omitempty"`
@@ -60,12 +61,12 @@ type Slot struct {
 	Updated uint64 `json:"updated,omitempty"`
 	// WantedBy is the change that last set its want, 0 if none did.
 	WantedBy api.ChangeID `json:"wanted_by,omitempty"`
-	// Claim is the in-sync set that the slot will have, the primary first, once all in it have reported. It
+	// Claim is the in-sync set that the slot will have, the primary first, once nobody is awaited. It
 	// names nodes by id: not all of them need be listed.
 	Claim []api.Replica `json:"claim,omitempty"`
 }
 
-// Recovering reports whether the slot waits for a store's report.
+// Recovering reports whether the slot waits for stores' reports.
 func (s Slot) Recovering() bool { return s.Awaits != "" }
 
 // replicas is the slot's row in the ring table: the primary, then the others in sync; nobody while

@@ -56,6 +56,10 @@ var nodeMetrics = []struct {
 		func(s nodesvc.Stats) float64 { return float64(s.Beats) }},
 	{describe("beat_failures_total", "Beats the control plane did not take."), prometheus.CounterValue,
 		func(s nodesvc.Stats) float64 { return float64(s.BeatFailures) }},
+	{describe("peer_received_bytes_total", "Bytes received from other nodes: records, copies of slots, and what goes with them."), prometheus.CounterValue,
+		func(s nodesvc.Stats) float64 { return float64(s.PeerBytesIn) }},
+	{describe("peer_sent_bytes_total", "Bytes sent to other nodes."), prometheus.CounterValue,
+		func(s nodesvc.Stats) float64 { return float64(s.PeerBytesOut) }},
 	{describe("canary_seconds", "Time the last write that tries the disk took, or the one under way has taken."), prometheus.GaugeValue,
 		func(s nodesvc.Stats) float64 { return s.Canary.Seconds() }},
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // restoreBatch is how many bytes are written to the store at once, but for what one value exceeds it by.
-const restoreBatch = 4 << 20
+const restoreBatch = 1 << 20
 
 var errSnapshot = errors.New("not the state of a slot, or not all of it")
 

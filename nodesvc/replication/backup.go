@@ -14,15 +14,16 @@ import (
 func (s *slot) onStart(from member, m Start) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if from != m.Primary || ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse || s.lead != nil && s.lead.epoch >= m.Epoch {
+	if from != m.Primary || s.engine.former(m.Epoch) || ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse || s.lead != nil && s.lead.epoch >= m.Epoch {
 		s.refuse(from)
 		return
 	}
 	if s.releasing || s.unreported(m.Epoch) {
 		return // it is asked again
 	}
+	begun := config{Epoch: m.Epoch, Primary: m.Primary, ISR: m.ISR}
 	if m.Epoch > s.config.Epoch {
-		s.config, s.read = config{Epoch: m.Epoch, Primary: m.Primary, ISR: m.ISR}, 0
+		s.config, s.read = begun, 0
 		s.announce()
 	}
 	s.depose()
@@ -31,9 +32,10 @@ func (s *slot) onStart(from member, m Start) {
 	need := shared < s.applied || shared < s.meta.Base || s.incoming != nil
 	s.follow = follow{primary: from, started: !need}
 	if need {
-		s.adoptEpoch(m.Epoch, nil)
+		s.adoptEpoch(begun, nil)
 	} else {
-		s.meta.Adopted, s.meta.Held = m.Epoch, true
+		s.adopt(begun)
+		s.meta.Held = true
 		s.meta.History = slices.Clone(m.History)
 		s.cutTo(shared)
 		s.truncate(shared)
@@ -91,7 +93,7 @@ func (s *slot) digestFromLog(at seq) uint64 {
 func (s *slot) onAppend(from member, m Append) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {
+	if s.engine.former(m.Epoch) || ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {
 		s.refuse(from)
 		return
 	}

@@ -173,5 +173,5 @@ func (e *Engine) onConfirm(from api.NodeID, m Confirm) {
 func (s *slot) confirms(epoch api.Epoch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return ownership.Confirms(s.meta.Adopted, epoch)
+	return !s.engine.former(epoch) && ownership.Confirms(s.meta.Adopted, epoch)
 }

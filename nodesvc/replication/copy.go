@@ -3,7 +3,6 @@ package replication
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -19,22 +18,29 @@ const (
 	donePatience  = 2 * time.Minute  // for a state to be restored
 	copyTriesMax  = 5                // connections that one copy outlives
 	copyPause     = 200 * time.Millisecond
+	copiesOpenMax = 32 // states held on to at once: most of them wait for the other node's disk
+	restoresMax   = 64 // states being restored at once; others wait on the disk
 )
 
 var (
 	errRefused   = errors.New("the other node refused")
 	errSilent    = errors.New("the other node did not answer")
 	errRestoring = errors.New("the slot is being restored")
+	errCutShort  = errors.New("the copy was cut short")
 )
 
 // copies gives slots' states to other stores, a few at a time, and takes them.
 type copies struct {
 	engine *Engine
-	turns  *transfer.Turns
+	opens  *transfer.Turns    // of copies from view to restored
+	turns  *transfer.Turns    // of those, to be sent
+	inward *transfer.Turns    // of those that came whole, to be restored
 	pace   *transfer.Throttle // of what goes out
 	intake *transfer.Throttle // of what comes in
 	last   atomic.Uint64
 	late   *lateAcks
+	// sending: something was sent since housekeeping looked last
+	sending atomic.Bool
 
 	mu      sync.Mutex
 	out     map[uint64]*copyOut
@@ -65,8 +71,10 @@ func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
 	return &copies{
 		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut), late: &lateAcks{engine: engine},
-		turns: transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
-		pace:  transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
+		opens:  transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
+		turns:  transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
+		inward: transfer.NewTurns(restoresMax, 1<<api.SlotBitsMax),
+		pace:   transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
 }
 
@@ -115,7 +123,7 @@ func (c *copies) give(out *copyOut) {
 }
 
 func (c *copies) withTurn(out *copyOut) error {
-	done, err := c.turns.Take(out.ctx)
+	done, err := c.opens.Take(out.ctx)
 	if err != nil {
 		return err
 	}
@@ -181,129 +189,6 @@ func (s spooled) WriteTo(w io.Writer) (int64, error) {
 	}
 	defer r.Close()
 	return io.Copy(w, r)
-}
-
-// send offers the state and sends what the other node does not have of it.
-func (c *copies) send(out *copyOut) error {
-	offer := out.offer
-	s := out.slot
-	s.mu.Lock()
-	if s.lead == nil {
-		s.mu.Unlock()
-		return errSilent
-	}
-	offer.SlotEpoch = s.inEpoch(s.lead.epoch)
-	s.mu.Unlock()
-	drain(out.replies)
-	drain(out.restored)
-	if !c.engine.send(out.to.Node, offer) {
-		return errSilent
-	}
-	reply, err := await(out.ctx, out.replies, offerPatience)
-	switch {
-	case err != nil:
-		return err
-	case reply.Refusal == notNow:
-		return errSilent
-	case reply.Refusal != "":
-		return fmt.Errorf("%w: %s", errRefused, reply.Refusal)
-	}
-	patience := donePatience
-	sent := out.sendFrom(transfer.Progress{Cursor: reply.Cursor, Done: reply.Whole})
-	if sent != nil {
-		patience = 0 // the other node may have said why
-	}
-	ack, err := await(out.ctx, out.restored, patience)
-	switch {
-	case err != nil:
-		return errors.Join(sent, err)
-	case ack.Refusal != "":
-		return fmt.Errorf("%w: %s", errRefused, ack.Refusal)
-	case !ack.Restored:
-		return errSilent
-	default:
-		return nil
-	}
-}
-
-// sendFrom sends the state behind what has arrived. It ends when the connection does.
-func (out *copyOut) sendFrom(from transfer.Progress) error {
-	engine := out.slot.engine
-	ctx, cancel := context.WithCancel(out.ctx)
-	defer cancel()
-	out.setBreak(cancel)
-	defer out.setBreak(nil)
-	return out.sender.Send(ctx, from, func(ctx context.Context, frame []byte) error {
-		m := Chunk{Slot: out.slot.number, Copy: out.id, Frame: frame}
-		if err := engine.config.Network.SendBulk(ctx, out.to.Node, m.kind(), m.append(nil)); err != nil {
-			return err
-		}
-		engine.count.bytesOut.Add(uint64(len(frame)))
-		out.sent.Add(uint64(len(frame)))
-		return nil
-	})
-}
-
-// setBreak says how to end sending when the connection is lost.
-func (out *copyOut) setBreak(cancel context.CancelFunc) {
-	out.breaking.Lock()
-	defer out.breaking.Unlock()
-	out.onBreak = cancel
-}
-
-// broke ends everything that waits for the other node.
-func (out *copyOut) broke() {
-	out.breaking.Lock()
-	defer out.breaking.Unlock()
-	offer(out.restored, ChunkAck{}) // neither restored nor refused
-	offer(out.replies, OfferReply{Refusal: notNow})
-	if out.onBreak != nil {
-		out.onBreak()
-	}
-}
-
-// acked takes an acknowledgement. A refusal, or a wish to be offered the state again, ends sending.
-func (out *copyOut) acked(m ChunkAck) {
-	switch {
-	case m.Restored:
-		offer(out.restored, m)
-	case m.Refusal != "" || m.Cursor == 0 && !m.Whole:
-		offer(out.restored, m)
-		out.broke()
-	default:
-		out.sender.Acked(transfer.Progress{Cursor: m.Cursor, Done: m.Whole})
-	}
-}
-
-// offer puts an answer where somebody may wait for it.
-func offer[M any](to chan M, m M) {
-	select {
-	case to <- m:
-	default:
-	}
-}
-
-func drain[M any](replies chan M) {
-	select {
-	case <-replies:
-	default:
-	}
-}
-
-func await[M any](ctx context.Context, replies <-chan M, patience time.Duration) (m M, err error) {
-	select {
-	case m = <-replies:
-		return m, nil
-	case <-ctx.Done():
-		return m, ctx.Err()
-	case <-time.After(patience):
-	}
-	select { // of two that are ready, select takes either
-	case m = <-replies:
-		return m, nil
-	default:
-		return m, errSilent
-	}
 }
 
 // copied notes that a copy is over.

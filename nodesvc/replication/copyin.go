@@ -125,13 +125,21 @@ func (s *slot) onChunk(from member, m Chunk) {
 	}
 }
 
-// restore runs f beside the workers; the engine's end waits for it.
+// restore runs f beside the workers, when it is its turn; the engine's end waits for it.
 func (c *copies) restore(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.open.Err() == nil {
-		c.running.Go(f)
+	if c.open.Err() != nil {
+		return
 	}
+	c.running.Go(func() {
+		done, err := c.inward.Take(c.open)
+		if err != nil {
+			return // the engine ends
+		}
+		defer done()
+		f()
+	})
 }
 
 // restoreCopy puts the state that was received in place of what the store had, and says so.
@@ -270,7 +278,7 @@ func (s *slot) release() error {
 	}
 	s.releasing = true
 	s.dropIncoming()
-	s.meta.Adopted = max(s.meta.Adopted, s.config.Epoch)
+	s.adopt(s.config)
 	s.mu.Unlock()
 	err := s.emptyLog()
 	if err == nil {

@@ -102,6 +102,8 @@ type Engine struct {
 	making     sync.Mutex // of slots
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
+	told       atomic.Bool   // the control plane has said who holds what
+	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	session    atomic.Uint64 // generation of the newest session
 	leaves     atomic.Bool
 	handing    atomic.Int64 // hand-overs under way

@@ -22,7 +22,7 @@ func TestNothingIsGivenUpBeforeItIsReported(t *testing.T) {
 	st.configs = map[api.Slot]api.SlotConfig{} // what is told below comes from elsewhere
 	nodes := []api.SlotNode{st.nodes["n1"], st.nodes["n2"]}
 	st.mu.Unlock()
-	const epoch = 1<<api.EpochGenerationShift + 2
+	epoch := api.EpochFloor(2) + 2
 	other := actors[1].self
 	cursor := api.SlotCursor{Generation: 2, Index: 5}
 	a.Learn(api.SlotFeed{Cursor: cursor, Settings: st.settings, Nodes: nodes, Slots: []api.SlotConfig{

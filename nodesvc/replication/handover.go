@@ -104,7 +104,7 @@ func (s *slot) onSeal(from member, m Seal) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {
+	if s.engine.former(m.Epoch) || ownership.Judge(s.meta.Adopted, m.Epoch) == ownership.Refuse {
 		s.refuse(from)
 		return
 	}
@@ -146,10 +146,10 @@ func (s *slot) known() bool { return len(s.want) > 0 }
 func (s *slot) onOpened(from member, m Opened) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m.Epoch <= s.config.Epoch || m.Epoch <= s.meta.Adopted {
+	if s.engine.former(m.Epoch) || m.Epoch <= s.config.Epoch || m.Epoch <= s.meta.Adopted {
 		return
 	}
 	s.read = 0
-	s.setConfig(config{Epoch: m.Epoch, Primary: from, ISR: s.config.ISR})
+	s.setConfig(config{Epoch: m.Epoch, Primary: from, ISR: m.ISR})
 	s.engine.attend(s)
 }

@@ -72,7 +72,7 @@ func (s *slot) reignIn(config config) {
 	}
 	s.follow = follow{}
 	s.meta.Held = true
-	s.adoptEpoch(config.Epoch, ownership.Truncated(s.meta.History, s.last, config.Epoch))
+	s.adoptEpoch(config, ownership.Truncated(s.meta.History, s.last, config.Epoch))
 	for _, f := range s.lead.followers {
 		s.begin(f)
 	}
@@ -227,7 +227,7 @@ func (s *slot) openSlot() {
 	s.announce()
 	s.engine.attend(s)
 	if s.sealTo != nil && s.sealTo.from != "" {
-		s.engine.send(s.sealTo.from, Opened{s.inEpoch(l.epoch)})
+		s.engine.send(s.sealTo.from, Opened{SlotEpoch: s.inEpoch(l.epoch), ISR: s.config.ISR})
 	}
 	s.sealTo = nil
 }

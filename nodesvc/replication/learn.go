@@ -28,6 +28,9 @@ func (e *Engine) Learn(feed api.SlotFeed) {
 			e.slot(told.Slot).learn(told, order(feed.Cursor))
 		}
 	}
+	if !e.told.Swap(true) {
+		e.each((*slot).wake)
+	}
 	if !same {
 		e.each(e.attend)
 	}
@@ -62,3 +65,10 @@ func (e *Engine) replicas() int  { return e.nodes.Load().settings.Replicas }
 func (e *Engine) minInSync() int { return e.nodes.Load().settings.MinInSync }
 func (e *Engine) leaving() bool  { return e.leaves.Load() }
 func (e *Engine) diskFull() bool { return e.full.Load() }
+
+// wake lets those look again who wait to hear of the slot.
+func (s *slot) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announce()
+}

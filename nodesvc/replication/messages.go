@@ -245,6 +245,16 @@ func (m *Seal) read(r *reader) {
 }
 
 // Opened says that the sender serves the slot in this epoch.
-type Opened struct{ SlotEpoch }
+type Opened struct {
+	SlotEpoch
+	ISR []api.Replica
+}
 
 func (Opened) kind() uint8 { return kindOpened }
+
+func (m Opened) append(dst []byte) []byte { return appendReplicas(m.SlotEpoch.append(dst), m.ISR) }
+
+func (m *Opened) read(r *reader) {
+	m.SlotEpoch.read(r)
+	m.ISR = r.replicas()
+}

@@ -56,7 +56,7 @@ func samples() []message {
 		Chunk{Slot: 5, Copy: 1, Frame: []byte("octets")},
 		ChunkAck{Slot: 5, Copy: 1, Cursor: 2, Whole: true, Restored: true, Refusal: "why not"},
 		Seal{SlotEpoch: atEpoch, Last: 3, Leaving: true},
-		Opened{atEpoch},
+		Opened{SlotEpoch: atEpoch, ISR: []api.Replica{{Node: "n1", Store: "s1"}, {Node: "n2"}}},
 	}
 }
 

@@ -127,7 +127,7 @@ func newSlot(engine *Engine, number api.Slot, found slotlog.Loaded) *slot {
 func (s *slot) learn(told api.SlotConfig, read uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if told.Epoch < s.config.Epoch || told.Epoch == s.config.Epoch && read < s.read {
+	if s.engine.former(told.Epoch) || told.Epoch < s.config.Epoch || told.Epoch == s.config.Epoch && read < s.read {
 		return
 	}
 	s.want, s.read, s.recovering = told.Want, read, told.Recovering
@@ -148,25 +148,33 @@ func (s *slot) setConfig(next config) {
 	case role == ownership.Primary && next.Epoch >= s.meta.Adopted:
 		s.reignIn(next)
 	case next.Epoch > s.meta.Adopted:
-		s.obeyOther(next.Epoch)
+		s.obeyOther(next)
 	}
 }
 
 // obeyOther adopts an epoch in which another store is primary, or nobody: no lower one is obeyed from now on.
-func (s *slot) obeyOther(epoch api.Epoch) {
+func (s *slot) obeyOther(next config) {
 	s.depose()
-	s.follow = follow{primary: s.config.Primary}
-	if (s.meta.Held || s.last > 0) && !s.unreported(epoch) {
-		s.adoptEpoch(epoch, nil)
+	s.follow = follow{primary: next.Primary}
+	if (s.meta.Held || s.last > 0) && !s.unreported(next.Epoch) {
+		s.adoptEpoch(next, nil)
 	}
 }
 
-// adoptEpoch makes an epoch durable, with the history it comes with if there is one.
-func (s *slot) adoptEpoch(epoch api.Epoch, history []ownership.EpochStart) {
+// adopt notes a configuration as the last one obeyed; no lower epoch is from now on. The caller makes that
+// durable.
+func (s *slot) adopt(next config) {
+	if next.Epoch >= s.meta.Adopted {
+		s.meta.Adopted, s.meta.Config = next.Epoch, next
+	}
+}
+
+// adoptEpoch makes a configuration durable, with the history it comes with if there is one.
+func (s *slot) adoptEpoch(next config, history []ownership.EpochStart) {
 	if history != nil {
 		s.meta.History = history
 	}
-	s.meta.Adopted = max(s.meta.Adopted, epoch)
+	s.adopt(next)
 	s.engine.config.Log.SetMeta(s.number, s.metaCopy(), s.adoptedDone(s.meta.Adopted))
 }
 
@@ -212,7 +220,7 @@ func (s *slot) where() Where {
 	switch {
 	case s.lead != nil && s.lead.serves():
 		w.Place = PlaceHere
-	case s.lead != nil:
+	case s.lead != nil || s.config.Epoch == 0 && !s.engine.told.Load():
 		w.Place = PlaceComing
 	case s.recovering:
 		w.Owner = ""
@@ -226,7 +234,7 @@ func (s *slot) self(m member) bool { return m == s.engine.config.Self }
 // unreported reports whether an epoch is of a generation in which this store has not registered yet. Until then
 // the control plane may not know what is here, and decide on the slot as if it were not: nothing is given up.
 func (s *slot) unreported(epoch api.Epoch) bool {
-	return epoch.Generation() > max(s.meta.Adopted.Generation(), s.engine.session.Load())
+	return s.engine.config.Control != nil && epoch.Generation() > max(s.meta.Adopted.Generation(), s.engine.session.Load())
 }
 
 // wants reports whether a node is to hold the slot.

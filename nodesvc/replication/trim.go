@@ -143,7 +143,7 @@ func (e *Engine) housekeep(ctx context.Context) {
 				return
 			}
 			e.full.Store(!e.hasRoom(0))
-			e.copies.pace.Adapt(e.latencies.p99())
+			e.copies.pace.Adapt(e.latencies.p99(), e.copies.sending.Swap(false))
 			e.each(func(s *slot) { s.giveUpIncoming(now) })
 		}
 	}

@@ -177,3 +177,34 @@ func (o *tail) String() string {
 }
 
 var _ io.Writer = (*tail)(nil)
+
+// Pause stops the process (SIGSTOP), and returns once none of its threads runs any more. Signal(SIGCONT) wakes it.
+func (p *Process) Pause() {
+	p.t.Helper()
+	p.Signal(syscall.SIGSTOP)
+	deadline := time.Now().Add(Patience)
+	for !p.stopped() {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("%s does not stop", p.Name)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// stopped reports whether every thread is: the kernel stops each when it next comes by.
+func (p *Process) stopped() bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	if err != nil || len(threads) == 0 {
+		return false
+	}
+	for _, thread := range threads {
+		content, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		if _, state, found := bytes.Cut(content, []byte(") ")); found && state[0] != 'T' {
+			return false
+		}
+	}
+	return true
+}

@@ -72,6 +72,8 @@ type Links struct {
 	told      bool // Follow was called: who is not listed is turned away
 	closed    bool
 	greetings int
+	// bytes received from and sent to nodes that were forgotten
+	goneIn, goneOut uint64
 }
 
 // other is what is known of another node. But for present and counters it is guarded by Links.mu.
@@ -150,6 +152,8 @@ func (l *Links) other(id api.NodeID) *other {
 // forget drops the entry of a node that is neither listed nor connected.
 func (l *Links) forget(id api.NodeID, other *other) {
 	if !other.listed && other.newest == nil {
+		l.goneIn += other.counters.bytesIn.Load()
+		l.goneOut += other.counters.bytesOut.Load()
 		delete(l.others, id)
 	}
 }

@@ -87,6 +87,21 @@ func TestIdleLinksStay(t *testing.T) {
 	})
 }
 
+func TestBytesAreCountedWhenTheirNodeIsForgotten(t *testing.T) {
+	inPair(t, nil, func(t *testing.T, p *pair) {
+		if err := p.a.Send("b", 1, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		p.b.Follow(nodes("b"))
+		synctest.Wait()
+		in, out := p.b.Bytes()
+		if stats := p.b.Stats(); len(stats) != 0 || in < 1000 || out >= 1000 {
+			t.Errorf("%d in, %d out, %+v", in, out, stats)
+		}
+	})
+}
+
 // b hears nothing of a, a hears b well: b cuts, and both learn of it.
 func TestSilenceInOneDirectionEndsTheLink(t *testing.T) {
 	inPair(t, nil, func(t *testing.T, p *pair) {

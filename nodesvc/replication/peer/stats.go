@@ -49,3 +49,15 @@ func (o *other) stats(id api.NodeID) Stats {
 	}
 	return stats
 }
+
+// Bytes are those of all frames received and sent since Open, of nodes that are no longer listed too.
+func (l *Links) Bytes() (in, out uint64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	in, out = l.goneIn, l.goneOut
+	for _, other := range l.others {
+		in += other.counters.bytesIn.Load()
+		out += other.counters.bytesOut.Load()
+	}
+	return in, out
+}

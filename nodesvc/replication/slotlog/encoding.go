@@ -12,7 +12,11 @@ import (
 //
 //	0 "layout"       → storeLayout
 //	1 slot16 seq64   → record: epoch64 kind8 digest64 total64, then the service's octets
-//	2 slot16         → meta: adopted64 acked64 base64 digest64 held8, then (epoch64 start64) each
+//	2 slot16         → meta: adopted64 acked64 base64 digest64 flags8, the configuration if the flags say so,
+//	                   then (epoch64 start64) each
+//
+// A configuration is primary8, the place of the primary among the members, 255 for none; members8; and of each
+// the length in 8 bits and the octets of its node's name and its store's. Its epoch is adopted64.
 //
 // total counts the octets of the slot's records since the last reset.
 const storeLayout = "1"
@@ -32,6 +36,13 @@ const (
 	metaKeySize    = 1 + 2
 	metaHeadSize   = 4*8 + 1
 	epochStartSize = 8 + 8
+)
+
+// Flags of a meta.
+const (
+	flagHeld   = 1
+	flagConfig = 2
+	flagsKnown = flagHeld | flagConfig
 )
 
 var layoutKey = append([]byte{ownKeys}, "layout"...)
@@ -84,11 +95,10 @@ func appendMeta(to []byte, meta *Meta) []byte {
 	to = binary.BigEndian.AppendUint64(to, uint64(meta.Acked))
 	to = binary.BigEndian.AppendUint64(to, uint64(meta.Base))
 	to = binary.BigEndian.AppendUint64(to, meta.Digest)
-	held := byte(0)
-	if meta.Held {
-		held = 1
+	to = append(to, flagsOf(meta))
+	if len(meta.Config.ISR) > 0 {
+		to = appendConfig(to, meta.Config)
 	}
-	to = append(to, held)
 	for _, start := range meta.History {
 		to = binary.BigEndian.AppendUint64(to, uint64(start.Epoch))
 		to = binary.BigEndian.AppendUint64(to, uint64(start.Start))
@@ -96,8 +106,18 @@ func appendMeta(to []byte, meta *Meta) []byte {
 	return to
 }
 
+func flagsOf(meta *Meta) (flags byte) {
+	if meta.Held {
+		flags |= flagHeld
+	}
+	if len(meta.Config.ISR) > 0 {
+		flags |= flagConfig
+	}
+	return flags
+}
+
 func readMeta(value []byte) (Meta, error) {
-	if len(value) < metaHeadSize || (len(value)-metaHeadSize)%epochStartSize != 0 || value[32] > 1 {
+	if len(value) < metaHeadSize || value[32]&^flagsKnown != 0 {
 		return Meta{}, errMalformed
 	}
 	meta := Meta{
@@ -105,9 +125,19 @@ func readMeta(value []byte) (Meta, error) {
 		Acked:   api.Epoch(binary.BigEndian.Uint64(value[8:])),
 		Base:    ownership.Seq(binary.BigEndian.Uint64(value[16:])),
 		Digest:  binary.BigEndian.Uint64(value[24:]),
-		Held:    value[32] == 1,
+		Held:    value[32]&flagHeld != 0,
 	}
-	for rest := value[metaHeadSize:]; len(rest) > 0; rest = rest[epochStartSize:] {
+	rest := value[metaHeadSize:]
+	if value[32]&flagConfig != 0 {
+		var err error
+		if meta.Config, rest, err = readConfig(meta.Adopted, rest); err != nil {
+			return Meta{}, err
+		}
+	}
+	if len(rest)%epochStartSize != 0 {
+		return Meta{}, errMalformed
+	}
+	for ; len(rest) > 0; rest = rest[epochStartSize:] {
 		meta.History = append(meta.History, ownership.EpochStart{
 			Epoch: api.Epoch(binary.BigEndian.Uint64(rest)),
 			Start: ownership.Seq(binary.BigEndian.Uint64(rest[8:])),

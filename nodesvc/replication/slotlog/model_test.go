@@ -109,6 +109,7 @@ func (r *randomWrites) entries(first ownership.Seq) []Entry {
 func (r *randomWrites) meta(base ownership.Seq, digest uint64) Meta {
 	meta := Meta{Adopted: api.Epoch(r.Uint64()), Acked: api.Epoch(r.Uint64()), Base: base, Digest: digest, Held: r.IntN(2) == 0}
 	for range r.IntN(4) {
+		meta.Config = configOf(meta.Adopted, r.IntN(3), "n1", "n2", "n3")
 		meta.History = append(meta.History, ownership.EpochStart{Epoch: api.Epoch(r.Uint64()), Start: ownership.Seq(r.Uint64())})
 	}
 	return meta

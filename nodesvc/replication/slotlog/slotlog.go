@@ -34,6 +34,8 @@ type Meta struct {
 	Base    ownership.Seq          // the state restored last; records follow it
 	Digest  uint64                 // of the chain at Base
 	Held    bool                   // the store has state of the slot, be it empty
+	// Config is the configuration adopted last, of epoch Adopted; the zero one if it is not known.
+	Config ownership.Config[api.Replica]
 }
 
 // Loaded is a slot as it was found at the start.

@@ -55,13 +55,13 @@ func TestDiskLoad(t *testing.T) {
 	fs := vfs.NewMem()
 	store, _ := openAndLoad(t, fs)
 	trimAtOnce(store)
-	meta := Meta{Adopted: 9, Acked: 8, History: []ownership.EpochStart{{Epoch: 3, Start: 1}, {Epoch: 8, Start: 15}}, Held: true}
+	meta := Meta{Adopted: 9, Acked: 8, History: []ownership.EpochStart{{Epoch: 3, Start: 1}, {Epoch: 8, Start: 15}}, Held: true, Config: configOf(9, 1, "n1", "n2")}
 	store.Append(0, entriesFrom(1, 20, 3), &meta, nil)
 	store.Trim(0, 6)
 	restored := Meta{Adopted: 2, Base: 40, Digest: 41, Held: true}
 	store.Reset(math.MaxUint16, restored, nil)
 	store.Append(math.MaxUint16-1, entriesFrom(1, 1, 1), nil, nil)
-	adopted := Meta{Adopted: 77}
+	adopted := Meta{Adopted: 77, Config: configOf(77, -1, "n9")}
 	store.SetMeta(3, adopted, nil)
 	sizes := []int64{store.Size(0), store.Size(math.MaxUint16)}
 	mustClose(t, store)

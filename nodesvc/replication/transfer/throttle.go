@@ -22,6 +22,7 @@ const (
 	recoverySteps = 20                   // calls of Adapt from a rate of nothing to the full one
 	noticeable    = 2 * time.Millisecond // what is faster is fast enough, and mostly noise
 	baselineSteps = 64                   // calls in which a latency that stays becomes what is usual
+	idleSteps     = 8                    // the same, while nothing is copied
 )
 
 // Throttle lets octets through at a rate that its users share, in the order in which they ask.
@@ -76,11 +77,16 @@ func (t *Throttle) Rate() uint64 {
 	return uint64(t.rate)
 }
 
-// Adapt is told at even intervals, about once a second, how long requests took lately, 99 in 100 at most; 0: there
-// were none.
-func (t *Throttle) Adapt(p99 time.Duration) {
+// Adapt is told at even intervals, about once a second, how long requests took lately, 99 in 100 at most (0: there
+// were none), and whether anything was copied meanwhile. What is usual is how long they take while nothing is.
+func (t *Throttle) Adapt(p99 time.Duration, copying bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !copying {
+		t.rate = t.full
+		t.idle(p99)
+		return
+	}
 	if p99 >= noticeable && t.usual > 0 && p99 >= 2*t.usual {
 		t.rate = max(t.rate/2, t.full/rateShareMin)
 	} else {
@@ -92,5 +98,16 @@ func (t *Throttle) Adapt(p99 time.Duration) {
 		t.usual = p99
 	default:
 		t.usual += (p99 - t.usual) / baselineSteps
+	}
+}
+
+// idle learns what is usual: slower requests are not copying's doing.
+func (t *Throttle) idle(p99 time.Duration) {
+	switch {
+	case p99 == 0:
+	case t.usual == 0:
+		t.usual = p99
+	default:
+		t.usual += (p99 - t.usual) / idleSteps
 	}
 }

@@ -62,7 +62,7 @@ func TestThrottleAdapts(t *testing.T) {
 	run := func(times int, p99 time.Duration, want uint64) {
 		t.Helper()
 		for range times {
-			throttle.Adapt(p99)
+			throttle.Adapt(p99, true)
 		}
 		if got := throttle.Rate(); got != want {
 			t.Errorf("after %d times %v the rate is %d, want %d", times, p99, got, want)
@@ -118,4 +118,21 @@ func TestTurns(t *testing.T) {
 			t.Errorf("turns went to %v", order)
 		}
 	})
+}
+
+func TestThrottleBlamesCopyingOnlyWhileThereIsSome(t *testing.T) {
+	throttle := NewThrottle(RateOutDefault)
+	f := func(p99 time.Duration, copying bool, want uint64) {
+		t.Helper()
+		throttle.Adapt(p99, copying)
+		if got := throttle.Rate(); got != want {
+			t.Errorf("after %v the rate is %d, want %d", p99, got, want)
+		}
+	}
+	f(3*time.Millisecond, false, RateOutDefault)
+	f(30*time.Millisecond, false, RateOutDefault)
+	f(6*time.Millisecond, true, RateOutDefault)
+	f(30*time.Millisecond, true, RateOutDefault/2)
+	f(30*time.Millisecond, true, RateOutDefault/4)
+	f(30*time.Millisecond, false, RateOutDefault)
 }
