@@ -92,9 +92,6 @@ func (d *draft) propose(by *Node, asked api.SlotProposal) ownership.Refusal {
 		return ownership.Accepted
 	}
 	next, refusal := ownership.Decide(now.config(), proposal, d.state.facts(asked.Slot))
-	if refusal == ownership.Accepted && !d.state.up(next.Primary) && slices.ContainsFunc(next.ISR, d.state.up) {
-		refusal = ownership.NotUp // who is held for down beats first: else nobody would succeed it
-	}
 	if refusal == ownership.Accepted {
 		d.setSlot(asked.Slot, now.with(next, SlotKind(proposal.Kind), by.Registration.ID))
 		d.succeedOne(asked.Slot, d.state.up) // a primary that is down may have brought somebody in sync who is not

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/api/ownership"
 	"github.com/stead-io/stead/api/ring"
 )
 
@@ -193,24 +192,6 @@ func TestRestoreKnowsWhatItReplaces(t *testing.T) {
 	again := h.reborn(saved) // and once more, from a state of the first generation
 	h.tells("n1", 1, 1, again)
 	h.expect(0, "8589934593 [] recovering want [n1]")
-}
-
-// TestNobodyExpandsWhileDown: a primary that is held for down, though it lives, beats before it has others in
-// sync that could take over.
-func TestNobodyExpandsWhileDown(t *testing.T) {
-	h := trio(t, 1)
-	h.want(h.rows("n1 n2"))
-	down := func(status api.NodeStatus) {
-		h.must(Status{[]Transition{{Node: "n1", Session: h.state.Node("n1").Session, Status: status}}})
-	}
-	down(api.NodeDown)
-	if got := h.propose("n1", 0, "expand", "n1 n2"); got != string(ownership.NotUp) {
-		t.Errorf("while it is down: %q", got)
-	}
-	down(api.NodeUp)
-	if got := h.propose("n1", 0, "expand", "n1 n2"); got != "" {
-		t.Errorf("once it is up: %q", got)
-	}
 }
 
 func TestReportedSetsThatCannotBe(t *testing.T) {
