@@ -218,13 +218,13 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 // bring brings a replica up to date: from the log where that reaches, with a copy where it does not.
 func (s *slot) bring(f *follower, now time.Time) {
 	switch {
+	case !f.started && now.Sub(f.begun) > startPatience:
+		s.begin(f) // also of one that is given a copy: it takes none in an epoch that it does not know
 	case f.need && f.copy == nil:
 		s.beginCopy(f)
 	case f.need:
 	case f.started:
 		s.engine.schedule(s)
-	case now.Sub(f.begun) > startPatience:
-		s.begin(f)
 	}
 }
 

@@ -80,13 +80,11 @@ func (p *process) register() (api.Registered, error) {
 		return registered, err
 	}
 	generation := registered.Version.Generation
+	former := p.engine.Former(generation)
 	if registered.Report {
 		_, err = ask(ctx, p, func(ctx context.Context, s *seat) (struct{}, error) {
-			return struct{}{}, s.report(ctx, p.id, registered.Session, api.Version{Generation: generation - 1}, p.ledger.before(generation))
+			return struct{}{}, s.report(ctx, p.id, registered.Session, api.Version{Generation: generation - 1}, former)
 		})
-	}
-	if err == nil {
-		p.ledger.reported(generation)
 	}
 	return registered, err
 }
@@ -124,7 +122,6 @@ func (p *process) follow() {
 			}
 			after = feed.Cursor
 			p.generation.Store(max(p.generation.Load(), after.Generation))
-			p.ledger.learn(p.self, feed)
 			p.engine.Learn(feed)
 		}
 		pause(p.ctx, askPause)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -37,7 +36,6 @@ type node struct {
 	broken atomic.Bool // the disk takes no writes
 	boot   uint64
 	store  api.StoreID
-	ledger ledger // as nodesvc keeps it, but always written at once
 	last   *witness
 
 	mu  sync.Mutex
@@ -68,7 +66,6 @@ type process struct {
 
 func newNode(s *stage, id api.NodeID, memory bool) *node {
 	n := &node{stage: s, id: id, memory: memory, disk: vfs.NewCrashableMem(), store: api.StoreID(fmt.Sprintf("%032x", string(id)))}
-	n.ledger.slots = make(map[api.Slot]api.SlotConfig)
 	return n
 }
 
@@ -235,65 +232,5 @@ func (p *process) alive() bool {
 		return false
 	default:
 		return true
-	}
-}
-
-// ledger is what nodesvc remembers of configurations, to report them after a restore.
-type ledger struct {
-	mu         sync.Mutex
-	generation uint64
-	slots      map[api.Slot]api.SlotConfig
-	former     map[api.Slot]api.SlotConfig
-}
-
-func (l *ledger) learn(self api.Replica, feed api.SlotFeed) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if feed.Cursor.Generation < l.generation {
-		return
-	}
-	l.enter(feed.Cursor.Generation)
-	for _, config := range feed.Slots {
-		switch known, held := l.slots[config.Slot]; {
-		case held && known.Epoch >= config.Epoch:
-		case !config.Recovering && slices.Contains(config.ISR, self):
-			l.slots[config.Slot] = config
-		default:
-			delete(l.slots, config.Slot)
-		}
-	}
-}
-
-func (l *ledger) enter(generation uint64) {
-	if generation == l.generation {
-		return
-	}
-	if l.generation != 0 && l.former == nil {
-		l.former = l.slots
-	}
-	l.generation, l.slots = generation, make(map[api.Slot]api.SlotConfig)
-}
-
-// before is what was known before a generation.
-func (l *ledger) before(generation uint64) (configs []api.SlotConfig) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	from := l.former
-	if l.former == nil && l.generation < generation {
-		from = l.slots
-	}
-	for _, config := range from {
-		configs = append(configs, config)
-	}
-	slices.SortFunc(configs, func(a, b api.SlotConfig) int { return int(a.Slot) - int(b.Slot) })
-	return configs
-}
-
-func (l *ledger) reported(generation uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.former = nil
-	if generation > l.generation {
-		l.generation, l.slots = generation, make(map[api.Slot]api.SlotConfig)
 	}
 }

@@ -34,8 +34,13 @@ const (
 )
 
 func TestSimulation(t *testing.T) {
-	for _, scene := range scenes(t) {
-		t.Run(scene.String(), func(t *testing.T) { play(t, scene) })
+	var sum counts
+	all := scenes(t)
+	for _, scene := range all {
+		t.Run(scene.String(), func(t *testing.T) { sum.add(play(t, scene)) })
+	}
+	if n := len(all); !raced && (sum.Crashes < n || sum.Elections < 2*n || n >= len(shortScenes) && sum.Restores == 0) {
+		t.Errorf("vacuous: %d crashes, %d elections, %d restores", sum.Crashes, sum.Elections, sum.Restores)
 	}
 }
 
@@ -72,7 +77,7 @@ func ordinary() []scene {
 	return scenes
 }
 
-func play(t *testing.T, scene scene) {
+func play(t *testing.T, scene scene) counts {
 	began := time.Now()
 	var s *stage
 	synctest.Test(t, func(t *testing.T) {
@@ -91,6 +96,7 @@ func play(t *testing.T, scene scene) {
 		path, err := s.judge.transcript.save(scene.String())
 		t.Logf("the transcript is in %s (%v); replay it with SIM_REPLAY", path, err)
 	}
+	return s.judge.counts
 }
 
 // TestForgetfulDisks: where disks lose what they called durable, the run finds it.
@@ -106,14 +112,21 @@ func TestForgetfulDisks(t *testing.T) {
 
 // vacuous fails a run in which too little happened.
 func (c counts) vacuous(t *testing.T, scene scene) {
-	parts := int(scene.Length / (30 * time.Second))
-	if c.Acked < 500*parts || c.Read < 500*parts || c.Transfers < 50*parts {
+	parts := int(scene.Length / shortLength)
+	if c.Acked < 800*parts || c.Read < 800*parts || c.Transfers < 200*parts {
 		t.Errorf("vacuous: %+v", c)
 	}
-	if scene.Replicas > 1 && c.Promotions < 10 {
+	if scene.Replicas > 1 && c.Promotions < 50*parts {
 		t.Errorf("vacuous: too few promotions: %+v", c)
 	}
-	if c.Crashes == 0 || c.Elections < 2 {
+	if scene.Length >= longLength && (c.Crashes < 3 || c.Elections < 5) {
 		t.Errorf("vacuous: too few crashes or elections: %+v", c)
 	}
+}
+
+// add counts what happened in another run, too.
+func (c *counts) add(other counts) {
+	c.Crashes += other.Crashes
+	c.Elections += other.Elections
+	c.Restores += other.Restores
 }
