@@ -193,6 +193,9 @@ func (s *stage) run() {
 	s.network.close()
 }
 
+// settleMax is more than twice what the longest patience of an engine is: two minutes for a copy to be restored.
+const settleMax = 5 * time.Minute
+
 // calm ends all faults, and waits for the cluster to be whole.
 func (s *stage) calm() {
 	s.network.healAll()
@@ -203,8 +206,8 @@ func (s *stage) calm() {
 	for _, n := range s.nodes {
 		_ = until(5*time.Second, func() bool { return s.operate(fsm.Drain{Node: n.id, On: false}) == nil })
 	}
-	if !until(2*time.Minute, s.settled) {
-		s.judge.fault("two minutes after the last fault slots are not where they should be: %s", s.state())
+	if !until(settleMax, s.settled) {
+		s.judge.fault("long after the last fault slots are not where they should be: %s", s.state())
 	}
 }
 
