@@ -14,6 +14,8 @@ const (
 	attendEvery = 50 * time.Millisecond
 	// startPatience is how long a replica may take to answer Start before it is asked again.
 	startPatience = time.Second
+	// learnerPatience is how long a replica that catches up may owe an acknowledgement.
+	learnerPatience = 5 * time.Second
 	// blockedFor is how long a replica that refused a slot is left alone.
 	blockedFor = 5 * time.Second
 )
@@ -107,14 +109,27 @@ func (s *slot) step(now time.Time) (again bool) {
 			return true
 		}
 	}
+	s.askAgain(now)
 	v := s.view(now)
-	return s.take(ownership.Next(v), now) || len(s.lead.pending) > 0 || s.owed() || s.blocked(now)
+	return s.take(ownership.Next(v), now) || len(s.lead.pending) > 0 || s.owed() || s.lags(now)
 }
 
-// blocked reports whether a replica is left alone for a while: afterwards it is to be tried again.
-func (s *slot) blocked(now time.Time) bool {
+// askAgain begins anew with replicas that are neither in sync nor joining and owe an answer for long. Those that
+// are leave the in-sync set for it.
+func (s *slot) askAgain(now time.Time) {
+	need := s.need()
 	for _, f := range s.lead.followers {
-		if now.Before(f.blockedUntil) {
+		if !f.owes.IsZero() && now.Sub(f.owes) > learnerPatience && !slices.Contains(need, f.member) {
+			f.owes = time.Time{}
+			s.begin(f)
+		}
+	}
+}
+
+// lags reports whether a replica is left alone for a while, or owes an answer: then it is to be tried again.
+func (s *slot) lags(now time.Time) bool {
+	for _, f := range s.lead.followers {
+		if now.Before(f.blockedUntil) || !f.owes.IsZero() {
 			return true
 		}
 	}

@@ -165,7 +165,7 @@ func (s *slot) onStarted(from member, m Started) {
 // may end before. What is in sync or joining keeps its log.
 func (s *slot) discount(f *follower) {
 	if f.need && !slices.Contains(s.need(), f.member) {
-		f.known, f.acked = false, 0
+		f.known, f.acked, f.owes = false, 0, time.Time{}
 	}
 }
 
