@@ -98,7 +98,7 @@ func (s *slot) progress() {
 	behind := s.pump()
 	abandoned := s.abandoned
 	s.abandoned = nil
-	due, release := s.applied < s.commit, s.releasing
+	due, release := s.applied < s.appliable(), s.releasing
 	s.mu.Unlock()
 	for _, w := range abandoned {
 		s.engine.count.unknown.Add(1)
@@ -141,17 +141,22 @@ func (s *slot) apply() error {
 	defer s.mu.Unlock()
 	s.trimTail()
 	s.advance()
-	if s.applied < s.commit {
+	if s.applied < s.appliable() {
 		s.engine.schedule(s)
 	}
 	s.engine.trims.note(s)
 	return nil
 }
 
+// appliable is the last record that may be applied: committed, and durable here. A replica that is catching up
+// hears of commits that did not wait for it; were it to apply what it could still lose, its state might outlive
+// its log.
+func (s *slot) appliable() seq { return min(s.commit, s.durable) }
+
 // toApply are the committed records that are not applied, the first of them.
 func (s *slot) toApply() ([]slotlog.Entry, error) {
 	s.mu.Lock()
-	from, upTo := s.applied+1, min(s.commit, s.applied+applyBatchMax)
+	from, upTo := s.applied+1, min(s.appliable(), s.applied+applyBatchMax)
 	if from > upTo {
 		s.mu.Unlock()
 		return nil, nil
