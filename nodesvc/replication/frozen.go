@@ -113,16 +113,17 @@ func (s *slot) joinFrozen(f *follower, now time.Time) {
 	}
 }
 
-// thaw gives up: requests are let in, and another try is made later.
+// thaw gives up: requests are let in, and another try is made later. Once the copy joins it may be in sync for all
+// that is known here, and take over from a primary that is cut off: then nobody is let in before the epoch ends.
 func (s *slot) thaw(f *follower, now time.Time) {
 	f.copy.cancel()
 	s.retryAt = now.Add(backOffFirst << min(s.backOffs, backOffsMax))
 	s.backOffs++
-	pending := len(s.lead.pending) > 0
-	s.lead.endHandover(s)
-	if pending { // its acknowledgements are waited for until the epoch ends
+	if len(s.lead.pending) > 0 {
 		s.propose(ownership.Abort.String(), s.config.Primary, s.config.ISR, false)
+		return
 	}
+	s.lead.endHandover(s)
 }
 
 // carriesOver reports whether a hand-over goes on in the next epoch: the copy has just joined.

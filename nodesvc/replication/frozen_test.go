@@ -134,3 +134,31 @@ func (a *actor) count(t *testing.T, slot api.Slot) bool {
 		return err
 	}, true) == nil
 }
+
+// A copy that has joined may be in sync for all that its primary knows: giving up, this lets nobody in before the
+// control plane has ended the epoch.
+func TestThawWaitsForTheEndOfAJoin(t *testing.T) {
+	st := newStage(t, 1)
+	st.frozen = true
+	defer st.stopAll()
+	a := cast(st, 1)[0]
+	st.want(7, "n1")
+	for where := a.Where(7); where.Place != PlaceHere; where = a.Where(7) {
+		<-where.Moved
+	}
+	s, to := a.slot(7), member{Node: "n9", Store: storeOf("n9")}
+	s.mu.Lock()
+	before := s.lead.epoch
+	a.takeHandOver()
+	s.lead.handover = &handover{to: to, shut: true, given: true}
+	s.lead.pending = []member{to}
+	s.thaw(s.lead.follower(to), time.Now())
+	serves := s.lead.serves()
+	s.mu.Unlock()
+	if serves {
+		t.Error("the slot is served while the copy may be in sync")
+	}
+	for where := a.Where(7); where.Place != PlaceHere || where.Epoch == before; where = a.Where(7) {
+		<-where.Moved
+	}
+}
