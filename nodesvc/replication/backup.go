@@ -148,17 +148,20 @@ func (s *slot) answer() {
 		return
 	}
 	if !f.answered && s.meta.Acked == s.meta.Adopted {
-		f.answered, f.acked = true, s.durable
-		digest, _ := s.digestAt(s.durable)
-		s.engine.send(f.primary.Node, Started{SlotEpoch: s.inEpoch(s.meta.Adopted), Last: s.durable, Need: !f.started, Digest: digest})
-		return
+		f.answered, f.acked, f.full = true, s.durable, false
+		s.engine.send(f.primary.Node, Started{SlotEpoch: s.inEpoch(s.meta.Adopted), Last: s.durable, Need: !f.started, Digest: s.digestOfDurable()})
 	}
-	if f.started && s.durable > f.acked {
-		f.acked = s.durable
-		digest, kept := s.digestAt(s.durable)
-		if !kept {
-			digest = s.digestFromLog(s.durable)
-		}
-		s.engine.send(f.primary.Node, Ack{SlotEpoch: s.inEpoch(s.meta.Adopted), Seq: s.durable, Digest: digest, Full: s.engine.diskFull()})
+	if full := s.engine.diskFull(); f.started && f.answered && (s.durable > f.acked || full != f.full) {
+		f.acked, f.full = s.durable, full
+		s.engine.send(f.primary.Node, Ack{SlotEpoch: s.inEpoch(s.meta.Adopted), Seq: s.durable, Digest: s.digestOfDurable(), Full: full})
 	}
+}
+
+// digestOfDurable is the digest of the chain at the last record on disk. Of a store that needs a copy nobody asks.
+func (s *slot) digestOfDurable() uint64 {
+	digest, kept := s.digestAt(s.durable)
+	if !kept && s.follow.started {
+		digest = s.digestFromLog(s.durable)
+	}
+	return digest
 }

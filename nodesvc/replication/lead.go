@@ -152,7 +152,7 @@ func (s *slot) onStarted(from member, m Started) {
 	}
 	f.started, f.need, f.sent = true, m.Need || f.copy != nil, m.Last
 	if !f.need {
-		s.acknowledged(f, m.Last, m.Digest, f.full)
+		s.acknowledged(f, m.Last, m.Digest, false)
 	} else if !s.config.InSync(from) {
 		f.owes = time.Time{}
 	}

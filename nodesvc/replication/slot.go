@@ -65,6 +65,7 @@ type follow struct {
 	started  bool // it opened the epoch towards this store
 	answered bool // Started is sent
 	acked    seq  // told last
+	full     bool // told last: the disk is
 }
 
 // written is what the log reported as durable. Its own mutex lets the log's goroutine report while the slot is

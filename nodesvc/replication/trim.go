@@ -142,10 +142,18 @@ func (e *Engine) housekeep(ctx context.Context) {
 				e.fail(err)
 				return
 			}
-			e.full.Store(!e.hasRoom(0))
+			e.watchDisk()
 			e.copies.pace.Adapt(e.latencies.p99(), e.copies.sending.Swap(false))
 			e.each(func(s *slot) { s.giveUpIncoming(now) })
 		}
+	}
+}
+
+// watchDisk tells primaries when the disk is full, and when it no longer is: they take no writes meanwhile, so no
+// acknowledgement would say so.
+func (e *Engine) watchDisk() {
+	if full := !e.hasRoom(0); e.full.Swap(full) != full {
+		e.each(e.schedule)
 	}
 }
 
