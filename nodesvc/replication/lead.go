@@ -18,6 +18,7 @@ type lead struct {
 	followers map[member]*follower
 	sections  *sections // updates and reads inside; they outlive an epoch that follows without a gap
 	handover  *handover // while the slot is being handed over
+	forgot    seq       // first record of a state that broke off, and was said to have
 }
 
 // follower is another replica as its primary sees it in one epoch.
@@ -230,6 +231,7 @@ func (s *slot) openSlot() {
 		s.engine.send(s.sealTo.from, Opened{SlotEpoch: s.inEpoch(l.epoch), ISR: s.config.ISR})
 	}
 	s.sealTo = nil
+	s.forgetPieces()
 }
 
 // pump sends followers the records they lack, from memory; it answers whether one needs the log for that.

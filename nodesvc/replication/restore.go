@@ -19,6 +19,7 @@ const (
 	pieceFirst uint8 = 1 // begins anew, and carries octets
 	pieceNext  uint8 = 2 // carries octets
 	pieceLast  uint8 = 3 // carries octets; the state is whole
+	pieceNone  uint8 = 4 // what came is forgotten: no more will
 )
 
 const pieceSize = 1 << 20
@@ -31,8 +32,10 @@ func (s *slot) applyRestore(entry slotlog.Entry) error {
 	if len(entry.Record) == 0 {
 		return nil
 	}
-	if entry.Record[0] == pieceFirst {
+	if entry.Record[0] == pieceFirst || entry.Record[0] == pieceNone {
 		s.endRestore()
+	}
+	if entry.Record[0] == pieceFirst {
 		spool, err := s.engine.config.Log.Spool()
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrBroken, err)
@@ -81,13 +84,42 @@ func (e *Engine) Restore(ctx context.Context, number api.Slot, state io.Reader, 
 		return err
 	}
 	defer stay.leave()
-	s.mu.Lock()
-	used := s.last > 0
-	s.mu.Unlock()
-	if used && !over {
-		return api.NewProblem(api.CodeConflict, "slot %d has state already", number).WithNext("restore over it with ?over=true")
+	if problem := s.beginRestore(over); problem != nil {
+		return problem
 	}
+	defer s.restoreEnded()
 	return s.recordPieces(ctx, stay, state)
+}
+
+// beginRestore lets one restore of the slot in at a time: the pieces of two would make one state.
+func (s *slot) beginRestore(over bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.restores:
+		return api.NewProblem(api.CodeConflict, "slot %d is being restored already", s.number)
+	case s.last > 0 && !over:
+		return api.NewProblem(api.CodeConflict, "slot %d has state already", s.number).WithNext("restore over it with ?over=true")
+	}
+	s.restores = true
+	return nil
+}
+
+func (s *slot) restoreEnded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.restores = false
+	s.forgetPieces()
+}
+
+// forgetPieces ends a restore that broke off, be it under another primary: while one is under way the slot is
+// neither copied nor its log trimmed. The slot is locked.
+func (s *slot) forgetPieces() {
+	if s.pieces == 0 || s.restores || s.lead == nil || !s.lead.serves() || s.lead.forgot == s.pieces {
+		return
+	}
+	s.lead.forgot = s.pieces
+	s.extend(recordRestore, []byte{pieceNone})
 }
 
 // recordPieces appends the state, piece by piece. One that breaks off is not taken for a whole: its end is never

@@ -55,6 +55,7 @@ type slot struct {
 	incoming  *copyIn       // a copy that is being received
 	releasing bool          // what the store has of the slot is to be deleted
 	pieces    seq           // first record of a state that is being restored; 0: none
+	restores  bool          // somebody here is sending such a state
 	backOffs  int           // hand-overs in a row that came to nothing
 	retryAt   time.Time     // of the next one
 }

@@ -102,6 +102,9 @@ func (s *slot) saveState() (seq, error) {
 	if s.engine.config.Volatile {
 		return at, nil
 	}
+	if s.restoring != nil {
+		return 0, nil // what was applied between the pieces would be applied to it once more
+	}
 	err := s.engine.config.Log.SaveState(s.number, at, digest, func(w io.Writer) error {
 		return s.engine.config.Service.Snapshot(s.number, w)
 	})

@@ -87,13 +87,18 @@ func (s *slot) record(stay *stay, kind uint8, record []byte, free func()) (*wait
 	if problem := s.mayRecord(stay); problem != nil {
 		return nil, problem
 	}
+	w := &waiter{seq: s.last + 1, done: make(chan struct{}), free: free}
+	s.waiting = append(s.waiting, w)
+	s.extend(kind, record)
+	return w, nil
+}
+
+// extend appends a record to the log of a primary. The slot is locked.
+func (s *slot) extend(kind uint8, record []byte) {
 	entry := slotlog.Entry{Seq: s.last + 1, Epoch: s.lead.epoch, Kind: kind, Record: record}
 	entry.Digest = chain(s.tip, entry)
-	w := &waiter{seq: entry.Seq, done: make(chan struct{}), free: free}
-	s.waiting = append(s.waiting, w)
 	s.append([]slotlog.Entry{entry})
 	s.pump()
-	return w, nil
 }
 
 func (s *slot) mayRecord(stay *stay) error {

@@ -141,6 +141,7 @@ func (s *slot) apply() error {
 	defer s.mu.Unlock()
 	s.trimTail()
 	s.advance()
+	s.forgetPieces()
 	if s.applied < s.appliable() {
 		s.engine.schedule(s)
 	}
