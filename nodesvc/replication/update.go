@@ -58,7 +58,7 @@ func (e *Engine) Update(ctx context.Context, number api.Slot, key []byte, propos
 		return nil, err
 	}
 	free := func() { stay.leave(); unlock() }
-	record, err := propose()
+	record, err := guarded(propose, free)
 	if err != nil || record == nil {
 		defer free()
 		return nil, s.settleRead(ctx, stay, err)
@@ -75,6 +75,19 @@ func (e *Engine) Update(ctx context.Context, number api.Slot, key []byte, propos
 	case <-ctx.Done():
 		return nil, outcomeUnknown()
 	}
+}
+
+// guarded calls propose, and free if that panics: whoever recovers is not to leave the key locked.
+func guarded(propose func() ([]byte, error), free func()) (record []byte, err error) {
+	returned := false
+	defer func() {
+		if !returned {
+			free()
+		}
+	}()
+	record, err = propose()
+	returned = true
+	return record, err
 }
 
 // record appends a record for somebody inside the slot.
