@@ -206,7 +206,7 @@ func (s *slot) copied(out *copyOut, err error) {
 	h := s.lead.handover
 	switch {
 	case err == nil:
-		f.need = false
+		f.need, f.given = false, out.offer.Seq
 		s.begin(f)
 		if h != nil {
 			h.given = h.to == out.to
@@ -226,6 +226,17 @@ func (l *lead) pinned() (first seq, any bool) {
 	for _, f := range l.followers {
 		if f.copy != nil && (!any || f.copy.offer.Seq < first) {
 			first, any = f.copy.offer.Seq, true
+		}
+	}
+	return first, any
+}
+
+// catchingUp is the first record that followers still need who were given a copy, or are sent the log, or none.
+func (l *lead) catchingUp() (first seq, any bool) {
+	for _, f := range l.followers {
+		has := max(f.given, f.acked)
+		if !f.need && (f.started || f.given > 0) && (!any || has < first) {
+			first, any = has, true
 		}
 	}
 	return first, any

@@ -35,6 +35,7 @@ type follower struct {
 	blocked      string    // why it cannot take the slot
 	blockedUntil time.Time
 	copy         *copyOut
+	given        seq       // the record that its last copy is of
 	rehearsing   bool      // without a log: a rehearsal of the copy is under way
 	rehearsed    time.Time // when the last one went well
 }

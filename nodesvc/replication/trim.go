@@ -61,7 +61,10 @@ func (t *trims) run(now time.Time) error {
 }
 
 func (t *trims) trim(large []*slot) error {
-	reached := make(map[*slot]seq, len(large))
+	reached, cuts := make(map[*slot]seq, len(large)), make(map[*slot]int, len(large))
+	for _, s := range large {
+		cuts[s] = s.written.mark()
+	}
 	durable, keeps := t.engine.config.Service.(Durable)
 	if keeps {
 		for _, s := range large {
@@ -79,7 +82,7 @@ func (t *trims) trim(large []*slot) error {
 			}
 			reached[s] = at
 		}
-		s.trimTo(reached[s])
+		s.trimTo(reached[s], cuts[s])
 	}
 	return nil
 }
@@ -114,8 +117,9 @@ func (s *slot) saveState() (seq, error) {
 	return at, nil
 }
 
-// trimTo forgets the log up to a record that the state has, as far as no follower needs it.
-func (s *slot) trimTo(at seq) {
+// trimTo forgets the log up to a record that the state has, as far as no follower needs it. A log that was cut since
+// may be another one, whose state is not that far.
+func (s *slot) trimTo(at seq, cut int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.lead != nil {
@@ -126,10 +130,22 @@ func (s *slot) trimTo(at seq) {
 			acked, _ := s.lead.acked(m)
 			at = min(at, acked)
 		}
+		at = min(at, s.neededToCatchUp(at))
 	}
-	if at > s.meta.Base && !s.releasing {
+	if at > s.meta.Base && !s.releasing && s.written.mark() == cut {
 		s.engine.config.Log.Trim(s.number, at)
 	}
+}
+
+// neededToCatchUp is up to where a log may go, of which at is no longer needed otherwise. A replica that catches up
+// needs it longer than its share lasts: if it had to be given another copy, that would be behind again by the time
+// it came. One that stays behind must not fill the disk.
+func (s *slot) neededToCatchUp(at seq) seq {
+	first, any := s.lead.catchingUp()
+	if !any || s.engine.config.Log.Size(s.number) > int64(s.engine.config.LogBytes) {
+		return at
+	}
+	return first
 }
 
 // housekeep looks after disk space and the logs' size.
