@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,13 +70,15 @@ type copyOut struct {
 
 func newCopies(engine *Engine) *copies {
 	open, end := context.WithCancel(context.Background())
-	return &copies{
+	c := &copies{
 		open: open, end: end, engine: engine, out: make(map[uint64]*copyOut), late: &lateAcks{engine: engine},
 		opens:  transfer.NewTurns(max(copiesOpenMax, engine.config.CopySlots), 1<<api.SlotBitsMax),
 		turns:  transfer.NewTurns(engine.config.CopySlots, 1<<api.SlotBitsMax),
 		inward: transfer.NewTurns(restoresMax, 1<<api.SlotBitsMax),
 		pace:   transfer.NewThrottle(engine.config.CopyOut), intake: transfer.NewThrottle(engine.config.CopyIn),
 	}
+	c.last.Store(rand.Uint64()) // a receiver must not take the copy of another process for the one it has in part
+	return c
 }
 
 // cancel ends the copy; a nil one is over already.
@@ -212,7 +215,7 @@ func (s *slot) copied(out *copyOut, err error) {
 			h.given = h.to == out.to
 		}
 	case out.ctx.Err() != nil:
-	case !errors.Is(err, errSilent) && !errors.Is(err, errRestoring) && !errors.Is(err, transfer.ErrStartOver):
+	case !errors.Is(err, errSilent) && !errors.Is(err, transfer.ErrStartOver):
 		f.block(err.Error(), time.Now())
 		if s.engine.config.Frozen && h != nil {
 			s.thaw(f, time.Now())

@@ -196,7 +196,7 @@ func (s *slot) replaceState(at seq, digest uint64, history []ownership.EpochStar
 	}
 	defer r.Close()
 	if err := s.engine.restoreService(s.number, at, digest, r, state); err != nil {
-		return errors.Join(err, s.engine.config.Service.Drop(s.number))
+		return errors.Join(err, s.engine.config.Service.Drop(s.number), s.engine.config.Log.DropState(s.number))
 	}
 	return s.beginLog(at, digest, history)
 }
