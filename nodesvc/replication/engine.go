@@ -293,6 +293,16 @@ func (e *Engine) Close() error {
 	return e.Err()
 }
 
+// closes reports whether Close was called: what waits from then on would wait for ever.
+func (e *Engine) closes() bool {
+	select {
+	case <-e.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // close ends what waits on the slot.
 func (s *slot) close() {
 	s.mu.Lock()

@@ -29,7 +29,7 @@ func (e *Engine) Read(ctx context.Context, number api.Slot, read func() error, l
 	asked := s.ask(stay)
 	err = read()
 	if asked.done() {
-		return err
+		return s.settleRead(ctx, stay, err) // the slot may have left meanwhile, and its state with it
 	}
 	return s.await(ctx, stay, asked, err)
 }

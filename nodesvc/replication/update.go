@@ -42,7 +42,7 @@ func (w *waiter) resolve(result any, err error) {
 // Update locks the key, lets propose make a record of what the state is now, and returns once the record is on
 // the disks of the whole in-sync set and applied, with what Apply returned. A nil record changes nothing: the
 // answer is then confirmed like a read's, and so is an error of propose. Other errors are *api.Problem; of
-// not_owner, slot_moving, not_confirmed, too_few_in_sync and storage_full nothing was appended.
+// draining, not_owner, slot_moving, not_confirmed, too_few_in_sync and storage_full nothing was appended.
 //
 // The key stays locked until the outcome is known, whatever the context does.
 func (e *Engine) Update(ctx context.Context, number api.Slot, key []byte, propose func() ([]byte, error)) (any, error) {
@@ -116,6 +116,8 @@ func (s *slot) extend(kind uint8, record []byte) {
 
 func (s *slot) mayRecord(stay *stay) error {
 	switch {
+	case s.engine.closes():
+		return api.NewProblem(api.CodeDraining, "the node is leaving")
 	case !stay.inside(s):
 		return s.elsewhere()
 	case s.lead.handover != nil && s.lead.handover.sealed:
