@@ -168,6 +168,7 @@ func (s *slot) restoreCopy(in *copyIn) {
 		s.engine.count.copiesIn.Add(1)
 	}
 	s.engine.send(in.from.Node, ack)
+	s.engine.attend(s) // it may have come to be unwanted meanwhile
 }
 
 var errInSync = errors.New("what is in sync does not give up what it has")
@@ -262,7 +263,7 @@ func (e *Engine) restoreService(number api.Slot, at seq, digest uint64, r io.Rea
 // epoch above all in which the store acknowledged anything. The slot is locked.
 func (s *slot) mayRelease() bool {
 	has := s.meta.Held || s.last > 0 || s.incoming != nil
-	return has && !s.releasing && s.read > 0 && s.read >= s.engine.since() && s.config.Epoch >= s.meta.Adopted && !s.unreported(s.config.Epoch) &&
+	return has && !s.releasing && s.read > 0 && max(s.read, s.engine.heard.Load()) >= s.engine.since() && s.config.Epoch >= s.meta.Adopted && !s.unreported(s.config.Epoch) &&
 		(s.incoming == nil || !s.incoming.restoring) &&
 		ownership.MayDelete(s.config, s.engine.config.Self, s.wants(s.engine.config.Self.Node), s.meta.Acked)
 }

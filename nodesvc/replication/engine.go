@@ -103,6 +103,7 @@ type Engine struct {
 	nodes      atomic.Pointer[directory]
 	registered atomic.Uint64 // order of the cursor since which this process may be primary
 	told       atomic.Bool   // the control plane has said who holds what
+	heard      atomic.Uint64 // order of the last cursor up to which all it said was learned
 	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	session    atomic.Uint64 // generation of the newest session
 	leaves     atomic.Bool

@@ -31,8 +31,9 @@ func (e *Engine) Learn(feed api.SlotFeed) {
 	if !e.told.Swap(true) {
 		e.each((*slot).wake)
 	}
-	if !same {
-		e.each(e.attend)
+	upTo, since := order(feed.Cursor), e.since()
+	if before := e.heard.Swap(upTo); !same || before < since && upTo >= since {
+		e.each(e.attend) // what is not told again stands as it was told
 	}
 }
 
