@@ -46,7 +46,9 @@ func order(cursor api.SlotCursor) uint64 {
 // Registered says where each session began. Since the first one this process may be primary: configurations that
 // were read before may have been made for a predecessor. In a new generation it is called after the report.
 func (e *Engine) Registered(cursor api.SlotCursor) {
-	e.registered.CompareAndSwap(unregistered, order(cursor))
+	if e.registered.CompareAndSwap(unregistered, order(cursor)) {
+		e.each((*slot).reconsider) // what was made by registering may have been told before its answer came
+	}
 	if e.session.Swap(cursor.Generation) < cursor.Generation {
 		e.each(e.attend) // what was not given up before may be now
 	}
@@ -72,4 +74,13 @@ func (s *slot) wake() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.announce()
+}
+
+// reconsider takes up what was told of the slot before it was known since when this process may be primary.
+func (s *slot) reconsider() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lead == nil && s.read >= s.engine.since() && !s.engine.former(s.config.Epoch) {
+		s.setConfig(s.config)
+	}
 }
