@@ -14,6 +14,9 @@ type (
 	// Viewer is a Service that can hold on to a slot's state of one moment while it goes on changing, so that
 	// a large slot takes writes while it is copied.
 	Viewer = replication.Viewer
+	// Checker is a Service that can tell the state of a slot from other octets, so that what an operator puts
+	// back by mistake replaces nothing.
+	Checker = replication.Checker
 	// Rehearser is a Service behind hooks that can say beforehand why a slot should not be moved.
 	Rehearser = replication.Rehearser
 	// View is the state of a slot at one moment.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -44,7 +45,7 @@ snapshot takes care.`,
 			return advisedError{err, "take another folder with --out"}
 		}
 		if err != nil {
-			return err
+			return ifBrokenOff(command.Context(), err)
 		}
 		return s.print(manifest, func(t *table) {
 			t.add("backed up", out, plural(len(manifest.Slots), "slot"), sizeOf(manifest))
@@ -53,6 +54,14 @@ snapshot takes care.`,
 	command.Flags().StringVar(&out, "out", "", "`folder` to copy into, made if need be")
 	addParallelFlag(command, &parallel)
 	return command
+}
+
+// ifBrokenOff tells whoever ended a copying how it goes on.
+func ifBrokenOff(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return advisedError{err, "run it again with the same folder: it goes on where it was"}
 }
 
 func addParallelFlag(command *cobra.Command, parallel *int) {
@@ -100,7 +109,10 @@ slots alike (restore the control plane's snapshot there first). Slots that hold 
 			return advisedError{err, "replace what is there: add --over"}
 		}
 		if err != nil {
-			return err
+			return ifBrokenOff(command.Context(), err)
+		}
+		if progress.Before > 0 {
+			s.say("%s of these had been put back by an earlier run that was broken off", plural(progress.Before, "slot"))
 		}
 		return s.print(progress, func(t *table) { t.add("restored", args[0], plural(progress.Done, "slot")) })
 	})

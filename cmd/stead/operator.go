@@ -185,7 +185,7 @@ func (s *session) say(format string, args ...any) {
 // where names whose disks it stays on.
 func (s *session) printChanged(changed api.Changed, where string) error {
 	if changed.LeavesState > 0 {
-		s.say("%s moved; their state, if any, stays behind on %s (state none: nothing moves it)",
+		s.say("%s moved; their state, if any, stays behind on %s",
 			plural(changed.LeavesState, "slot"), where)
 	}
 	if changed.Replayed && !s.json {

@@ -134,6 +134,9 @@ that was only cut off may have acknowledged writes that are lost by this.`,
 			if err != nil {
 				return err
 			}
+			if node == "" {
+				return usage("--node says which node is to hold the slot")
+			}
 			id := api.NodeID(node)
 			if err := id.Validate(); err != nil {
 				return usageError{fmt.Errorf("--node: %w", err)}

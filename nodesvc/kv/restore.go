@@ -40,6 +40,18 @@ func (s *store) RestoreAt(slot api.Slot, seq ownership.Seq, r io.Reader) (err er
 	return s.write(s.durably, func(batch *pebble.Batch) error { return batch.Set(headKey(slot), h.append(nil), nil) })
 }
 
+// Check reads a state to its end, to nowhere.
+func (s *store) Check(slot api.Slot, r io.Reader) error {
+	state, _, err := readState(slot, bufio.NewReaderSize(r, 64<<10))
+	for err == nil {
+		var key []byte
+		if key, _, err = state.next(); err == nil && key == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // readIn writes the records of a state to the store, in batches.
 func (s *store) readIn(slot api.Slot, in *bufio.Reader) (head, error) {
 	state, h, err := readState(slot, in)

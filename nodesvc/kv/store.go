@@ -151,8 +151,8 @@ func erase(batch *pebble.Batch, slot api.Slot) error {
 // Sync makes all that was applied durable: the engine's log is written in order.
 func (s *store) Sync() (err error) {
 	defer s.contain(&err)
-	if !s.durably.Sync {
-		return s.Err()
+	if err := s.Err(); err != nil || !s.durably.Sync {
+		return err // an engine that failed may have kept its locks
 	}
 	if err := s.db.LogData(nil, pebble.Sync); err != nil {
 		return s.lost("sync", err)

@@ -21,6 +21,7 @@ import (
 var (
 	_ nodesvc.Durable = (*store)(nil)
 	_ nodesvc.Viewer  = (*store)(nil)
+	_ nodesvc.Checker = (*store)(nil)
 )
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
@@ -256,6 +257,10 @@ func TestBrokenSnapshots(t *testing.T) {
 		refuse := func(what string, state []byte) {
 			t.Helper()
 			mustApply(t, s, 8, putRecord(1, "a", ""))
+			before := stateOf(t, s, 8)
+			if err := s.Check(8, bytes.NewReader(state)); !errors.Is(err, errSnapshot) || !bytes.Equal(stateOf(t, s, 8), before) {
+				t.Errorf("%s passes, or changes something: %v", what, err)
+			}
 			if err := s.RestoreAt(8, 5, bytes.NewReader(state)); !errors.Is(err, errSnapshot) || errors.Is(err, nodesvc.ErrBroken) {
 				t.Errorf("%s: %v", what, err)
 			}
@@ -270,6 +275,9 @@ func TestBrokenSnapshots(t *testing.T) {
 		other := bytes.Clone(whole)
 		other[len(snapshotMagic)]++
 		refuse("another form", other)
+		if err := s.Check(8, bytes.NewReader(whole)); err != nil {
+			t.Errorf("the whole does not pass: %v", err)
+		}
 		if err := s.RestoreAt(8, 5, bytes.NewReader(whole)); err != nil || !bytes.Equal(stateOf(t, s, 8), whole) {
 			t.Errorf("the whole: %v", err)
 		}

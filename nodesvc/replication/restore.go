@@ -88,7 +88,39 @@ func (e *Engine) Restore(ctx context.Context, number api.Slot, state io.Reader, 
 		return problem
 	}
 	defer s.restoreEnded()
-	return s.recordPieces(ctx, stay, state)
+	checked, done, err := e.check(number, state)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.recordPieces(ctx, stay, checked), done())
+}
+
+// check lets the service see a state before it is recorded: what is in the log is carried out, and a state that
+// the service does not know would leave nothing. It returns the state to read again, and what ends that.
+func (e *Engine) check(number api.Slot, state io.Reader) (checked io.Reader, done func() error, err error) {
+	checker, can := e.config.Service.(Checker)
+	if !can {
+		return state, func() error { return nil }, nil
+	}
+	spool, err := e.config.Log.Spool()
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, err := io.Copy(spool, state); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("cannot read the state: %w", err), spool.Close())
+	}
+	again, err := spool.Reader()
+	if err != nil {
+		return nil, nil, errors.Join(err, spool.Close())
+	}
+	if err := errors.Join(checker.Check(number, again), again.Close()); err != nil {
+		refused := api.NewProblem(api.CodeInvalid, "%v; slot %d is as it was", err, number)
+		return nil, nil, errors.Join(refused, spool.Close())
+	}
+	if again, err = spool.Reader(); err != nil {
+		return nil, nil, errors.Join(err, spool.Close())
+	}
+	return again, func() error { return errors.Join(again.Close(), spool.Close()) }, nil
 }
 
 // beginRestore lets one restore of the slot in at a time: the pieces of two would make one state.

@@ -54,6 +54,13 @@ type View interface {
 	io.Closer
 }
 
+// Checker is a Service that can tell whether octets are the state of a slot. Without it a state that an operator
+// puts back and Restore refuses leaves the slot empty, on all replicas.
+type Checker interface {
+	// Check reads all of r and says why Restore would refuse it. It changes nothing, and may be called at any time.
+	Check(slot api.Slot, r io.Reader) error
+}
+
 // Rehearser is a Service without a log (Config.Frozen) that can say beforehand why a slot should not be moved:
 // requests of the slot wait while it is copied.
 type Rehearser interface {

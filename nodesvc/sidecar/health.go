@@ -98,6 +98,8 @@ func (c *checker) judge(err error, failed int) {
 			close(c.passed)
 		}
 		c.ailing = nil
+	case errors.Is(c.ailing, errNotChecked) && failed == c.failures:
+		c.logger.Warn("service is not healthy yet: the node joins when it is", "url", c.url, "error", err)
 	case err != nil && c.ailing == nil && failed >= c.failures:
 		c.logger.Warn("service is unhealthy", "error", err, "failures", failed)
 		c.ailing = err

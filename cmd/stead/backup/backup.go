@@ -51,8 +51,10 @@ type Config struct {
 
 // Progress is how far the copying is.
 type Progress struct {
-	Done, Total int   // slots
-	Bytes       int64 // copied in this run
+	Done   int   `json:"done"`   // slots, those of earlier runs too
+	Total  int   `json:"total"`  // slots
+	Before int   `json:"before"` // slots that earlier runs had done
+	Bytes  int64 `json:"bytes"`  // copied in this run
 }
 
 // copier does one run.

@@ -154,7 +154,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	to.reset(nil)
 	progress, err := Restore(t.Context(), to.config(), path, false)
-	if err != nil || progress.Done != 100 || progress.Total != 100 || !about(to.requests(), 70) {
+	if err != nil || progress.Before == 0 || progress.Done != 100 || progress.Total != 100 || !about(to.requests(), 70) {
 		t.Fatalf("%v, %+v after %d requests", err, progress, to.requests())
 	}
 	for slot, text := range from.texts {
@@ -167,6 +167,26 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	if progress, err := Restore(t.Context(), to.config(), path, true); err != nil || progress.Total != 256 {
 		t.Errorf("over what is there, as asked: %v, %+v", err, progress)
+	}
+}
+
+// TestAnotherGenerationBeginsAnew: the cluster may be one that was made again from its snapshot, with empty nodes.
+func TestAnotherGenerationBeginsAnew(t *testing.T) {
+	f := newFakeNode(t, func(*api.Settings) {})
+	f.texts["7"], f.texts["200"] = "seven", "two hundred"
+	path := t.TempDir()
+	if _, err := Take(t.Context(), f.config(), path); err != nil {
+		t.Fatal(err)
+	}
+	f.reset(breakOff(100))
+	if _, err := Restore(t.Context(), f.config(), path, true); err == nil {
+		t.Fatal("it went through")
+	}
+	f.reset(nil)
+	f.texts = make(map[string]string)
+	f.view.Table.Version.Generation++
+	if progress, err := Restore(t.Context(), f.config(), path, false); err != nil || progress.Before != 0 || f.texts["7"] != "seven" {
+		t.Errorf("%v, %+v, slot 7 holds %q", err, progress, f.texts["7"])
 	}
 }
 
@@ -232,7 +252,8 @@ func TestRestoreRefuses(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path, "00007.state"), []byte("eleven"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(t.Context(), from.config(), path, true); err == nil || !strings.Contains(err.Error(), "altered") {
-		t.Errorf("from an altered file: %v", err)
+	from.reset(nil)
+	if _, err := Restore(t.Context(), from.config(), path, true); err == nil || !strings.Contains(err.Error(), "altered") || from.requests() != 0 {
+		t.Errorf("from an altered file: %v, after %d requests", err, from.requests())
 	}
 }

@@ -45,9 +45,12 @@ func Restore(ctx context.Context, config Config, path string, over bool) (Progre
 	c := newCopier(config, path, view)
 	defer c.close()
 	r := &restoring{copier: c, over: over, states: make(map[api.Slot]Slot)}
-	left, err := r.begin(manifest, view.Table.Cluster)
+	left, err := r.begin(manifest, view)
 	if err != nil {
 		return Progress{}, err
+	}
+	if err := c.each(ctx, left, r.verify); err != nil {
+		return c.progress, fmt.Errorf("cannot restore, and nothing was changed: %w", err)
 	}
 	err = c.each(ctx, left, r.restore)
 	if err != nil {
@@ -85,18 +88,20 @@ type restoring struct {
 
 // restored says which slots a restore has put back, and which it began to: what they hold may be of its doing.
 type restored struct {
-	Cluster api.ClusterID `json:"cluster"`
-	Slots   []api.Slot    `json:"slots"`
-	Begun   []api.Slot    `json:"begun"` // those among Slots too
+	Cluster    api.ClusterID `json:"cluster"`
+	Generation uint64        `json:"generation"` // another one may have other nodes, which hold nothing of it
+	Slots      []api.Slot    `json:"slots"`
+	Begun      []api.Slot    `json:"begun"` // those among Slots too
 }
 
 // begin lists what is to be put back.
-func (r *restoring) begin(manifest Manifest, cluster api.ClusterID) ([]api.Slot, error) {
+func (r *restoring) begin(manifest Manifest, view *ring.View) ([]api.Slot, error) {
 	if _, err := r.folder.read(restoredName, &r.record); err != nil {
 		return nil, err
 	}
-	if r.record.Cluster != cluster {
-		r.record = restored{Cluster: cluster}
+	cluster, generation := view.Table.Cluster, view.Table.Version.Generation
+	if r.record.Cluster != cluster || r.record.Generation != generation {
+		r.record = restored{Cluster: cluster, Generation: generation}
 	}
 	left := []api.Slot{}
 	for _, slot := range manifest.Slots {
@@ -106,6 +111,7 @@ func (r *restoring) begin(manifest Manifest, cluster api.ClusterID) ([]api.Slot,
 			continue
 		case done:
 			r.progress.Done++
+			r.progress.Before++
 		default:
 			left = append(left, slot.Slot)
 			r.states[slot.Slot] = slot
@@ -115,11 +121,13 @@ func (r *restoring) begin(manifest Manifest, cluster api.ClusterID) ([]api.Slot,
 	return left, nil
 }
 
+// verify looks at a slot's file before anything is replaced.
+func (r *restoring) verify(_ context.Context, slot api.Slot) error {
+	return r.folder.verify(r.states[slot])
+}
+
 func (r *restoring) restore(ctx context.Context, slot api.Slot) error {
 	state := r.states[slot]
-	if err := r.folder.verify(state); err != nil {
-		return err
-	}
 	over := r.claim(slot) || r.over
 	err := r.persist(ctx, slot, func(node ring.Node) error {
 		err := r.put(ctx, node, state, over)

@@ -79,7 +79,7 @@ func (t *taking) left(bits ring.Bits) []api.Slot {
 	for _, slot := range t.manifest.Slots {
 		copied[slot.Slot] = true
 	}
-	t.progress = Progress{Done: len(copied), Total: bits.Slots()}
+	t.progress = Progress{Done: len(copied), Before: len(copied), Total: bits.Slots()}
 	left := []api.Slot{}
 	for i := range bits.Slots() {
 		if slot := api.Slot(i); !copied[slot] {

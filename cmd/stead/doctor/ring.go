@@ -74,7 +74,7 @@ func checkRing(f *Facts, r *report) {
 		}
 	}
 	if skew > skewMax {
-		r.warn("stead ring rebalance; it says whose state stays behind", "%s holds %d slots, %.2f times what its weight asks for", worst.ID, worst.Slots, skew)
+		r.warn(rebalanceAdvice(f), "%s holds %d slots, %.2f times what its weight asks for", worst.ID, worst.Slots, skew)
 	}
 	if each := slots / len(f.Nodes.Nodes); each < slotsFew {
 		r.warn("found the next cluster with more --slots", "%d slots for %d nodes is %d each: shares come out coarse", slots, len(f.Nodes.Nodes), each)
@@ -93,7 +93,7 @@ func checkNodes(f *Facts, r *report) {
 		name := string(node.ID)
 		switch {
 		case node.Status == api.NodeDown && node.Slots > 0:
-			r.fail("start it again; or give its state up: stead nodes drain "+name, "%s is down and holds %d slots: their keys answer 503", name, node.Slots)
+			r.fail("start it again; or give its state up: "+giveUp(f, name), "%s is down and holds %d slots: their keys answer 503", name, node.Slots)
 		case node.Status == api.NodeDown:
 			r.warn("start it again, or stead nodes remove "+name, "%s is down; it holds no slots", name)
 		case node.Status == api.NodeSuspect:
@@ -109,6 +109,21 @@ func checkNodes(f *Facts, r *report) {
 		r.warn("stead ring rebalance gives them some", "up and without slots: %s", few(empty))
 	}
 	r.ok("%d up, %d of them draining", f.Cluster.Nodes.Up, f.Cluster.Nodes.Draining)
+}
+
+// giveUp is the command that gives up what a node holds. A drain does where slots flip without their state.
+func giveUp(f *Facts, node string) string {
+	if f.Cluster.Settings.State == api.StateNone {
+		return "stead nodes drain " + node
+	}
+	return "stead nodes remove " + node + " --force"
+}
+
+func rebalanceAdvice(f *Facts) string {
+	if f.Cluster.Settings.State == api.StateNone {
+		return "stead ring rebalance; it says whose state stays behind"
+	}
+	return "stead ring rebalance; slots that move now show in stead slots"
 }
 
 // checkProxies: every proxy routes by the present ring.
