@@ -22,6 +22,7 @@ var notRun = map[string][]string{
 	"docs/api/events.md": {"does not end", "needs a webhook"},
 	"docs/operating.md": {"needs three machines", "needs another machine", "needs tokens", "exit codes of its own",
 		"undoes what is shown elsewhere", "needs a majority that is lost", "needs a webhook", "needs root"},
+	"docs/services.md": {"starts a cluster of another kind; TestHooksMove runs one"},
 }
 
 // TestReadme: the shell blocks of README and docs work as they stand, but for the ports.
