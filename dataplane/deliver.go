@@ -69,7 +69,7 @@ func (x *exchange) load() *api.Problem {
 	config := &x.proxy.config
 	x.deadline = time.Now().Add(config.Deadline)
 	x.request.HeadOnly = x.head.IsHead()
-	x.request.Idempotent = x.head.Idempotent()
+	x.request.Safe = x.head.Safe()
 	x.request.ExpectContinue = x.head.Minor == 1 && x.head.Length > forward.ReplayMax
 	x.request.Deadline, x.request.Wait, x.request.Patience = x.deadline, config.Deadline, config.StreamTimeout
 	x.request.Client = x.conn

@@ -32,6 +32,6 @@ func (f *Failure) Unwrap() error { return f.Err }
 // on a fresh one (RFC 9110, section 9.2.2; RFC 9112, section 9.3.1): only if the node most likely
 // closed the idle connection before it saw the request, and if running it twice would do no harm
 // should that guess be wrong.
-func mayRepeat(failure *Failure, idempotent, replayable bool) bool {
-	return failure.Stage == NotAnswered && replayable && (idempotent || failure.written == 0)
+func mayRepeat(failure *Failure, safe, replayable bool) bool {
+	return failure.Stage == NotAnswered && replayable && (safe || failure.written == 0)
 }

@@ -20,8 +20,9 @@ type Request struct {
 	Body *Body
 	// HeadOnly: the answer has no body whatever its head says.
 	HeadOnly bool
-	// Idempotent: running the request twice is the same as once.
-	Idempotent bool
+	// Safe: the request asks for no change, so running it twice does no harm. A write that is idempotent is
+	// not safe: run again after another's write, it undoes that.
+	Safe bool
 	// ExpectContinue: the head asks for 100 (Continue), and the body waits for it a while.
 	ExpectContinue bool
 	// Deadline for connecting and, if the body does not stream, for the head of the answer.
@@ -116,7 +117,7 @@ func (t *Transport) Send(to Target, r *Request) (Answer, error) {
 		if failure == nil {
 			return c, nil
 		}
-		if !mayRepeat(failure, r.Idempotent, r.Body == nil || r.Body.Replayable()) {
+		if !mayRepeat(failure, r.Safe, r.Body == nil || r.Body.Replayable()) {
 			return nil, failure
 		}
 		t.Stats.Retries.Add(1)

@@ -104,12 +104,12 @@ func newTransport(t *testing.T, edit ...func(*Config)) *Transport {
 }
 
 func get() *Request {
-	return &Request{Head: []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Idempotent: true, Deadline: time.Now().Add(patience), Wait: patience, Patience: patience}
+	return &Request{Head: []byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"), Safe: true, Deadline: time.Now().Add(patience), Wait: patience, Patience: patience}
 }
 
 func post(source io.Reader, length int64) *Request {
 	request := get()
-	request.Head, request.Idempotent = []byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), false
+	request.Head, request.Safe = []byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), false
 	request.Body = &Body{}
 	request.Body.Reset(source, wire.Chunked, 1<<30)
 	if length >= 0 {
@@ -178,16 +178,16 @@ func TestRepeats(t *testing.T) {
 	}
 	f("GET", get(), "", "ok", 0, 3)
 	f("GET with an octet of an answer", get(), "H", "", Broken, 2)
-	f("POST", post(strings.NewReader("hello"), 5), "", "", NotAnswered, 2)
-	put := post(strings.NewReader("hello"), 5)
-	put.Idempotent = true
-	f("PUT", put, "", "ok", 0, 3)
+	f("PUT", post(strings.NewReader("hello"), 5), "", "", NotAnswered, 2)
+	body := post(strings.NewReader("hello"), 5)
+	body.Safe = true
+	f("GET with a body", body, "", "ok", 0, 3)
 	stream := post(strings.NewReader("hello"), -1)
-	stream.Idempotent = true
-	f("PUT in chunks", stream, "", "ok", 0, 3)
+	stream.Safe = true
+	f("GET with a body in chunks", stream, "", "ok", 0, 3)
 	spilled := post(strings.NewReader(strings.Repeat("x", ReplayMax+1)), -1)
-	spilled.Idempotent = true
-	f("PUT of more than is kept", spilled, "", "", NotAnswered, 2)
+	spilled.Safe = true
+	f("GET with more than is kept", spilled, "", "", NotAnswered, 2)
 }
 
 // TestNeverTwiceOnFresh: a fresh connection that breaks is no stale one; nothing is repeated.
@@ -221,10 +221,10 @@ func TestNoRepeatAfterTimeout(t *testing.T) {
 
 // TestMayRepeat is the rule itself.
 func TestMayRepeat(t *testing.T) {
-	f := func(stage Stage, written int64, idempotent, replayable, want bool) {
+	f := func(stage Stage, written int64, safe, replayable, want bool) {
 		t.Helper()
-		if got := mayRepeat(&Failure{Stage: stage, written: written}, idempotent, replayable); got != want {
-			t.Errorf("stage %d, %d octets written, idempotent %v, replayable %v: %v", stage, written, idempotent, replayable, got)
+		if got := mayRepeat(&Failure{Stage: stage, written: written}, safe, replayable); got != want {
+			t.Errorf("stage %d, %d octets written, safe %v, replayable %v: %v", stage, written, safe, replayable, got)
 		}
 	}
 	f(NotAnswered, 0, false, true, true)

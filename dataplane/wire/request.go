@@ -171,20 +171,6 @@ func (r *Request) IsConnect() bool { return string(r.Method) == "CONNECT" }
 // IsHead reports a HEAD request, whose answer has no body whatever its head says.
 func (r *Request) IsHead() bool { return string(r.Method) == "HEAD" }
 
-// Idempotent reports whether running the request twice is the same as once (RFC 9110, section 9.2.2),
-// its answer included: a condition that held the first time need not hold the second.
-func (r *Request) Idempotent() bool {
-	if !r.Safe() && r.conditional() {
-		return false
-	}
-	switch string(r.Method) {
-	case "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE":
-		return true
-	default:
-		return false
-	}
-}
-
 // Safe reports whether the method asks for no change (RFC 9110, section 9.2.1).
 func (r *Request) Safe() bool {
 	switch string(r.Method) {
@@ -193,16 +179,4 @@ func (r *Request) Safe() bool {
 	default:
 		return false
 	}
-}
-
-// conditional reports whether a precondition stands in the head.
-func (r *Request) conditional() bool {
-	for i := range r.Fields {
-		for _, name := range [...]string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
-			if EqualFold(r.Fields[i].Name, name) {
-				return true
-			}
-		}
-	}
-	return false
 }
