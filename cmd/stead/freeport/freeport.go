@@ -1,6 +1,7 @@
 // Package freeport proposes ports for servers whose user has not named any. It proposes none of those that
-// the kernel gives to outgoing connections: between the moment a port is chosen and the moment its server
-// listens, any connection on the machine could take such a port, and the server could not start.
+// the kernel gives to outgoing connections, as long as those leave room: between the moment a port is chosen and
+// the moment its server listens, any connection on the machine could take such a port, and the server could not
+// start. It does not bind anything: whether a port is free its user finds out.
 package freeport
 
 import (
