@@ -139,15 +139,15 @@ var lively = []bounds{
 	{name: "a crash, disk", nodes: 2, slots: 1, epochs: 6, writes: 1, crashes: 1, suspicions: 1,
 		isr: pair(), guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 40_000},
 	{name: "a crash, memory", nodes: 2, slots: 1, epochs: 6, writes: 1, crashes: 1, suspicions: 1,
-		memory: true, isr: pair(), guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 40_000},
+		memory: true, isr: pair(), guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 30_000},
 	{name: "a crash during a move", nodes: 3, slots: 1, epochs: 6, crashes: 1, isr: sole(), guided: true,
 		replicas: 1, wants: [][]int{{0}, {1}}, replans: 1, least: 1_000},
 	{name: "a node gone for good", nodes: 2, slots: 1, epochs: 6, writes: 1, crashes: 1, suspicions: 2,
-		away: true, isr: pair(), guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 90},
+		away: true, isr: pair(), guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 80},
 	{name: "one of three gone for good", nodes: 3, slots: 1, epochs: 5, writes: 1, crashes: 1, suspicions: 1, away: true, isr: trio(),
 		guided: true, replicas: 3, wants: [][]int{{0, 1, 2}}, least: 700},
 	{name: "a restore", nodes: 2, slots: 1, epochs: 6, crashes: 1, suspicions: 1, restores: 1, isr: pair(), awaitEverybody: true,
-		guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 60_000},
+		guided: true, replicas: 2, wants: [][]int{{0, 1}}, least: 50_000},
 	moveCut,
 }
 

@@ -30,6 +30,7 @@ const (
 	expandEarly             // a member is in sync before it has what is committed
 	transferOutside         // the heir is not in sync
 	openUnacked             // a primary serves before the others acknowledged its log
+	continuesClosed         // a primary that does not serve yet does as its next epoch begins
 	openUnapplied           // a primary serves before it has applied its log
 	lowerAcks               // acks of lower epochs count
 	lowerEpochs             // a replica obeys primaries of lower epochs
@@ -90,6 +91,10 @@ func (m mutant) mayOpen(config membership, last, applied ownership.Seq, acked fu
 		applied = last
 	}
 	return ownership.MayOpen(config, last, last, applied, acked)
+}
+
+func (m mutant) continues(was, next membership, as role) bool {
+	return (as == open || m == continuesClosed && as == opening) && ownership.Continues(was, next)
 }
 
 func (m mutant) restart(now membership, was, is member, up func(member) bool, prefer func([]member) member) (membership, ownership.Outcome) {
@@ -160,13 +165,14 @@ func TestMutantsAreCaught(t *testing.T) {
 	f("expanded early", expandEarly, soleDisk, lostWrite, 5)
 	f("transferred to whoever", transferOutside, soleCut, lostWrite, 6)
 	f("opened without acks", openUnacked, pairRead, "8: a primary serves before everybody in sync acknowledged its log", 4)
+	f("continued before it opened", continuesClosed, pairRead, staleRead, 11)
 	f("opened before it applied", openUnapplied, pairRead, staleRead, 9)
-	f("acks of lower epochs count", lowerAcks, pairDisk, "8: a primary serves before everybody in sync acknowledged its log", 5)
+	f("acks of lower epochs count", lowerAcks, pairDisk, "6: n1 is in sync and lacks what is committed", 7)
 	f("lower epochs are obeyed", lowerEpochs, pairDisk, lostWrite, 6)
 	f("the epoch is not durable", adoptedForgotten, pairDisk, lostWrite, 8)
 	f("backups apply at once", applyUncommitted, threeCopies, "what was applied is cut off", 5)
 	f("promoted outside the in-sync set", promoteOutside, soleCut, lostWrite, 3)
-	f("proposals are decided in any epoch", casWithoutEpoch, soleDisk, lostWrite, 11)
+	f("proposals are decided in any epoch", casWithoutEpoch, soleDisk, lostWrite, 10)
 	f("recovered before reports", recoverEarly, restored, lostWrite, 7)
 	f("recovered once the known in-sync set has reported", recoverKnowing, restoredSole, lostWrite, 13)
 	f("a former generation is believed", oldGeneration, restored, lostWrite, 9)

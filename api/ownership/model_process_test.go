@@ -174,11 +174,16 @@ func (m *model) learn(s *state, index, node int, epoch uint8, to emit) {
 	}
 	next := *s
 	r := &next.slots[index].replicas[node]
+	was := *r
 	r.adopt(epoch)
 	broken := ""
 	switch m.mutant.roleIn(at.config(epoch), s.member(node), uint64(epoch), since) {
 	case ownership.Primary:
 		r.role = opening
+		if m.mutant.continues(at.config(was.adopted), at.config(epoch), was.role) {
+			r.role = open
+			r.reading, r.must, r.saw = was.reading, was.must, was.saw
+		}
 		r.setLog(ownership.Truncated(r.log(), ownership.Seq(r.last), api.Epoch(epoch)))
 		if uint64(epoch) < since {
 			broken = "9: a process is primary in an epoch made before it registered"

@@ -16,7 +16,8 @@
 //  5. Commits and read confirmations cover isr ∪ pending, which only grows within an epoch.
 //  6. A member expands the in-sync set only while pending, with all that is committed acknowledged.
 //  7. A sealed primary serves nothing until it learns of a higher epoch.
-//  8. A primary serves only after the whole in-sync set acknowledged its log in this epoch, and it is applied.
+//  8. A primary that was not primary in the epoch before serves only after the whole in-sync set acknowledged its
+//     log in this epoch, and it is applied.
 //  9. A restarted process is primary only in epochs made by or after its registration.
 //  10. A store deletes a slot only after durably adopting a configuration that excludes it and whose epoch
 //     exceeds every epoch in which it acknowledged anything of the slot.

@@ -102,6 +102,13 @@ func MayOpen[M comparable](config Config[M], last, durable, applied Seq, acked f
 	return true
 }
 
+// Continues reports whether a primary that serves goes on serving as its next epoch begins, instead of opening
+// anew: nobody was primary in between, so what it has applied and appended is what there is. What it completes
+// from then on needs acknowledgements and confirmations of the new epoch.
+func Continues[M comparable](was, next Config[M]) bool {
+	return was.Primary == next.Primary && was.Epoch+1 == next.Epoch
+}
+
 // MayExpand reports whether a joining member may be proposed for the in-sync set: it is pending, and has
 // acknowledged all that is committed.
 func MayExpand[M comparable](m M, pending []M, commit Seq, acked func(M) (Seq, bool)) bool {

@@ -109,6 +109,18 @@ func TestMayOpenWaitsForAnEmptyLogToo(t *testing.T) {
 	}
 }
 
+func TestContinues(t *testing.T) {
+	f := func(was, next config, want bool) {
+		t.Helper()
+		if continues := ownership.Continues(was, next); continues != want {
+			t.Errorf("%+v after %+v: %t", next, was, continues)
+		}
+	}
+	f(config{Epoch: 2, Primary: "a"}, config{Epoch: 3, Primary: "a"}, true)
+	f(config{Epoch: 2, Primary: "a"}, config{Epoch: 4, Primary: "a"}, false)
+	f(config{Epoch: 2, Primary: "a"}, config{Epoch: 3, Primary: "b"}, false)
+}
+
 func TestMayExpand(t *testing.T) {
 	f := func(m string, pending []string, commit ownership.Seq, got acks, want bool) {
 		t.Helper()

@@ -216,9 +216,14 @@ func (p *published) encode(kind answerKind) ([]byte, *api.Problem, error) {
 	return compress(plain)
 }
 
+// compressors are kept: each is most of a megabyte.
+var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
 func compress(plain []byte) ([]byte, *api.Problem, error) {
 	var buffer bytes.Buffer
-	writer := gzip.NewWriter(&buffer)
+	writer := compressors.Get().(*gzip.Writer)
+	defer compressors.Put(writer)
+	writer.Reset(&buffer)
 	if _, err := writer.Write(plain); err != nil {
 		return nil, nil, fmt.Errorf("cannot compress an answer: %w", err)
 	}

@@ -12,8 +12,9 @@ import (
 // slotsPath is where slots are told of. Its long-polls are not timed.
 const slotsPath = "/v1/slots"
 
-// slotCoalesce is short: a slot that moves is served by nobody until its node has heard of it.
-const slotCoalesce = 20 * time.Millisecond
+// slotCoalesce has a flood of changes go out ten times a second. What a node proposed itself it hears at once, and
+// nodes tell each other; what waits for this are plans and successions, which are no flood.
+const slotCoalesce = 100 * time.Millisecond
 
 // slotFeed tells of the configurations of slots, by the log index at which any of them changed last.
 var slotFeed = feed{

@@ -13,7 +13,7 @@ import (
 const (
 	attendEvery = 50 * time.Millisecond
 	// startPatience is how long a replica may take to answer Start before it is asked again.
-	startPatience = time.Second
+	startPatience = 300 * time.Millisecond
 	// learnerPatience is how long a replica that catches up may owe an acknowledgement.
 	learnerPatience = 5 * time.Second
 	// blockedFor is how long a replica that refused a slot is left alone.
@@ -109,6 +109,7 @@ func (s *slot) step(now time.Time) (again bool) {
 			return true
 		}
 	}
+	s.startAgain(now)
 	s.askAgain(now)
 	v := s.view(now)
 	return s.take(ownership.Next(v), now) || len(s.lead.pending) > 0 || s.owed() || s.lags(now)
@@ -159,12 +160,17 @@ func (s *slot) stepOpening(now time.Time) bool {
 		s.propose(ownership.Shrink.String(), s.config.Primary, keep, true)
 		return true
 	}
-	for _, m := range s.config.Others() {
+	s.startAgain(now)
+	return true
+}
+
+// startAgain asks those who must answer, and have not, once more: they may not have been ready.
+func (s *slot) startAgain(now time.Time) {
+	for _, m := range s.need() {
 		if f := s.lead.follower(m); !f.started && now.Sub(f.begun) > startPatience {
 			s.begin(f)
 		}
 	}
-	return true
 }
 
 // view is what the next step depends on.
@@ -209,6 +215,11 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 	switch step.Act {
 	case ownership.Propose:
+		if !step.Silent {
+			if s.passed = s.engine.members.enter(s); s.passed == nil {
+				return true
+			}
+		}
 		s.propose(step.Kind.String(), s.config.Primary, step.ISR, step.Silent)
 	case ownership.HandOver:
 		s.handOver(step.Member, now)
@@ -234,7 +245,10 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 func (s *slot) bring(f *follower, now time.Time) {
 	switch {
 	case !f.started && now.Sub(f.begun) > startPatience:
-		s.begin(f) // also of one that is given a copy: it takes none in an epoch that it does not know
+		if leave := s.engine.starts.enter(s); leave != nil {
+			s.begin(f) // also of one that is given a copy: it takes none in an epoch that it does not know
+			leave()
+		}
 	case f.need && f.copy == nil:
 		s.beginCopy(f)
 	case f.need:

@@ -107,12 +107,14 @@ type Engine struct {
 	floor      atomic.Uint64 // epochs up to this one are of former generations and obeyed no more
 	session    atomic.Uint64 // generation of the newest session
 	leaves     atomic.Bool
-	handing    atomic.Int64 // hand-overs under way
-	full       atomic.Bool  // the disk is
+	full       atomic.Bool // the disk is
 
 	queue     *queue
 	attention *attention
 	proposer  *proposer
+	handOvers *gate
+	members   *gate // changes of in-sync sets
+	starts    *gate
 	confirms  *confirms
 	leavers   *leavers
 	commits   *commits
@@ -144,6 +146,8 @@ func Open(config Config) (*Engine, error) {
 	}
 	e.proposer, e.confirms, e.commits = newProposer(e), newConfirms(e), newCommits(e)
 	e.trims, e.copies = newTrims(e), newCopies(e)
+	e.handOvers, e.members = newGate(e, handOversAtOnce(e.config), 0), newGate(e, membersMax, membersPause)
+	e.starts = newGate(e, 1, startPause)
 	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("cannot open the slots: %w", err)
 	}
@@ -234,21 +238,6 @@ func (e *Engine) each(f func(*slot)) {
 		}
 	}
 }
-
-// takeHandOver reports whether one more hand-over may begin, and counts it.
-func (e *Engine) takeHandOver() bool {
-	limit := int64(handOversMax)
-	if e.config.Frozen {
-		limit = int64(e.config.CopySlots) // a frozen slot must not wait for its turn to be copied
-	}
-	if e.handing.Add(1) > limit {
-		e.handing.Add(-1)
-		return false
-	}
-	return true
-}
-
-func (e *Engine) releaseHandOver() { e.handing.Add(-1) }
 
 // Where is how the node stands to a slot now.
 func (e *Engine) Where(number api.Slot) Where {

@@ -149,8 +149,7 @@ func TestThawWaitsForTheEndOfAJoin(t *testing.T) {
 	s, to := a.slot(7), member{Node: "n9", Store: storeOf("n9")}
 	s.mu.Lock()
 	before := s.lead.epoch
-	a.takeHandOver()
-	s.lead.handover = &handover{to: to, shut: true, given: true}
+	s.lead.handover = &handover{to: to, leave: a.handOvers.enter(s), shut: true, given: true}
 	s.lead.pending = []member{to}
 	s.thaw(s.lead.follower(to), time.Now())
 	serves := s.lead.serves()

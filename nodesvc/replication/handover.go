@@ -9,17 +9,25 @@ import (
 )
 
 const (
-	handOversMax  = 32 // slots that are being drained or are sealed at once
-	backOffsMax   = 5  // after so many a slot is sealed whoever is inside
+	backOffsMax   = 5 // after so many a slot is sealed whoever is inside
 	backOffFirst  = 50 * time.Millisecond
 	sealPatience  = 3 * time.Second // that a sealed slot waits before it asks to be opened again
 	handOverPause = time.Second     // between a hand-over that came to nothing and the next
 )
 
+// handOversAtOnce is how many slots may be on their way to another primary.
+func handOversAtOnce(config Config) int {
+	if config.Frozen {
+		return config.CopySlots // a frozen slot must not wait for its turn to be copied
+	}
+	return handOversMax
+}
+
 // handover is a slot on its way to another primary: no request is let in, then nothing more is served.
 type handover struct {
 	to       member
-	shut     bool // requests wait
+	leave    func() // the gate
+	shut     bool   // requests wait
 	shutAt   time.Time
 	closed   bool // what has not appended by now fails
 	given    bool // without a log: the copy is made
@@ -37,10 +45,14 @@ type sealed struct {
 // handOver begins to drain the slot for another primary.
 func (s *slot) handOver(to member, now time.Time) {
 	l := s.lead
-	if now.Before(s.retryAt) || !s.engine.takeHandOver() {
+	if now.Before(s.retryAt) {
 		return
 	}
-	l.handover = &handover{to: to, shut: true, shutAt: now, closed: s.backOffs >= backOffsMax}
+	leave := s.engine.handOvers.enter(s)
+	if leave == nil {
+		return
+	}
+	l.handover = &handover{to: to, leave: leave, shut: true, shutAt: now, closed: s.backOffs >= backOffsMax}
 	l.sections.empty = func() { s.engine.attend(s) }
 	s.announce()
 	s.engine.attend(s)
@@ -54,9 +66,9 @@ func (l *lead) endHandover(s *slot) {
 	if l.handover.sealed {
 		s.retryAt = time.Now().Add(handOverPause)
 	}
+	l.handover.leave()
 	l.handover = nil
 	l.sections.empty = nil
-	s.engine.releaseHandOver()
 	s.announce()
 }
 

@@ -47,12 +47,14 @@ const (
 	joinLagMax      = 64        // records that a follower may be behind and be joined
 )
 
-// reignIn begins an epoch as its primary: the whole in-sync set has to acknowledge the log anew.
+// reignIn begins an epoch as its primary: the whole in-sync set has to acknowledge the log anew. Where that of the
+// epoch before was served nobody is kept waiting for it but those whose requests it completes.
 func (s *slot) reignIn(config config) {
 	if s.lead != nil && s.lead.epoch == config.Epoch {
 		return
 	}
 	next := &lead{epoch: config.Epoch, start: s.last, sections: newSections(), followers: make(map[member]*follower)}
+	next.open = s.lead != nil && s.lead.open && ownership.Continues(s.meta.Config, config) && s.mayLeadAlone()
 	var copies map[member]*copyOut
 	if was := s.lead; was != nil && was.epoch+1 == config.Epoch {
 		next.sections, copies = was.sections, was.copies()
@@ -205,7 +207,7 @@ func (s *slot) acknowledged(f *follower, at seq, digest uint64, full bool) {
 // advance commits what everybody who must has, and opens the slot once it may be served.
 func (s *slot) advance() {
 	l := s.lead
-	if l == nil {
+	if l == nil || s.adopted < l.epoch {
 		return
 	}
 	commit := ownership.Committed(s.commit, s.durable, s.need(), l.acked)
@@ -213,7 +215,7 @@ func (s *slot) advance() {
 		s.commit = commit
 		s.engine.commits.note(s)
 	}
-	if !l.open && s.adopted >= l.epoch && s.mayLeadAlone() && ownership.MayOpen(s.config, l.start, s.durable, s.applied, l.acked) {
+	if !l.open && s.mayLeadAlone() && ownership.MayOpen(s.config, l.start, s.durable, s.applied, l.acked) {
 		s.openSlot()
 	}
 }

@@ -109,6 +109,10 @@ func (s *slot) proposed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.proposing = false
+	if s.passed != nil {
+		s.passed()
+		s.passed = nil
+	}
 	s.engine.attend(s)
 }
 

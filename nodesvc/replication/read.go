@@ -76,16 +76,25 @@ func (s *slot) await(ctx context.Context, stay *stay, asked *asking, outcome err
 		if asked.confirmed(ctx, s.engine.closing) && s.covers(stay, asked) {
 			return outcome
 		}
-		select {
-		case <-ctx.Done():
-			return api.NewProblem(api.CodeNotConfirmed, "the replicas of slot %d did not all answer", s.number)
-		case <-s.engine.closing:
-			return api.NewProblem(api.CodeDraining, "the node is leaving")
-		case <-time.After(confirmPause):
-			s.engine.attend(s)
+		if !s.renewed(stay, asked) {
+			select {
+			case <-ctx.Done():
+				return api.NewProblem(api.CodeNotConfirmed, "the replicas of slot %d did not all answer", s.number)
+			case <-s.engine.closing:
+				return api.NewProblem(api.CodeDraining, "the node is leaving")
+			case <-time.After(confirmPause):
+				s.engine.attend(s)
+			}
 		}
 		asked = s.ask(stay)
 	}
+}
+
+// renewed reports whether the store is primary in another epoch than the one that was asked about.
+func (s *slot) renewed(stay *stay, asked *asking) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return stay.inside(s) && s.lead.epoch != asked.epoch
 }
 
 // confirmed waits for all answers.

@@ -51,6 +51,7 @@ type slot struct {
 	abandoned []*waiter     // updates whose outcome nobody here will know; to be told
 	restoring *restoring    // a state that records bring; guarded by applying
 	proposing bool          // a proposal is on its way
+	passed    func()        // to be called at its end, if it had to pass the gate
 	sealTo    *sealed       // an offer to take over, while it stands
 	incoming  *copyIn       // a copy that is being received
 	releasing bool          // what the store has of the slot is to be deleted

@@ -201,7 +201,7 @@ func (c *Cluster) Await(what string, reached func(context.Context) bool) time.Du
 		if time.Since(start) > Patience {
 			c.t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

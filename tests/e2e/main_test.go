@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 
 var http1 = &http.Client{
 	Timeout:   30 * time.Second,
-	Transport: &http.Transport{MaxIdleConnsPerHost: 64},
+	Transport: &http.Transport{MaxIdleConnsPerHost: 256},
 }
 
 // answer is what a request came back with.

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -147,10 +149,28 @@ func percentile(sorted []time.Duration, share float64) time.Duration {
 // managed starts a cluster whose nodes keep state of so many replicas, and waits until every slot has them.
 func managed(t *testing.T, replicas, nodes, slots int) *cluster.Cluster {
 	t.Helper()
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas,
+	return managedBy(t, "", replicas, nodes, slots)
+}
+
+// managedBy is managed by another binary; "" is the one under test.
+func managedBy(t *testing.T, binary string, replicas, nodes, slots int) *cluster.Cluster {
+	t.Helper()
+	c := cluster.Start(t, cluster.Options{Binary: binary, Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas,
 		ControlArgs: []string{"--slots", fmt.Sprint(slots), "--plan-delay", "100ms"}})
 	awaitWhole(t, c, replicas)
 	return c
+}
+
+// polite is the binary under test, run so that it goes behind the test's own clients for the processor. Elsewhere
+// they would have machines of their own; here what they wait for each other would count as time without an answer.
+func polite(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "stead")
+	script := fmt.Sprintf("#!/bin/sh\nexec nice -n 10 %q \"$@\"\n", cluster.Binary(t))
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // awaitWhole waits until every slot has a primary, its replicas, and is where it should be.

@@ -1,0 +1,49 @@
+package replication
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A place rests after a change for as long as the change says; whoever waits is attended to then.
+func TestGateRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{attention: newAttention()}
+		first, second := &slot{number: 1}, &slot{number: 2}
+		g := newGate(e, 1, 0)
+		leave := g.enter(first)
+		if leave == nil || g.enter(second) != nil {
+			t.Fatal("one slot may pass, and not two")
+		}
+		time.Sleep(10 * time.Millisecond)
+		leave()
+		time.Sleep(changeRest*10*time.Millisecond - 1)
+		synctest.Wait()
+		if len(e.attention.take(false)) > 0 || g.enter(second) != nil {
+			t.Error("the place does not rest")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if !e.attention.take(false)[second] || g.enter(second) == nil {
+			t.Error("the place is free, and the slot that waits for it is not attended to")
+		}
+	})
+}
+
+// A node that stops hands over more at once, without a rest.
+func TestGateHurriesWhenTheNodeStops(t *testing.T) {
+	e := &Engine{attention: newAttention()}
+	g := newGate(e, 1, time.Hour)
+	g.enter(&slot{number: 1})()
+	if g.enter(&slot{number: 2}) != nil {
+		t.Fatal("the place does not rest")
+	}
+	e.leaves.Store(true)
+	for i := 1; i < leavesMax; i++ {
+		g.enter(&slot{})()
+	}
+	if g.enter(&slot{}) == nil {
+		t.Error("there is no place though every change is over")
+	}
+}
