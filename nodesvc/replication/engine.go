@@ -146,8 +146,8 @@ func Open(config Config) (*Engine, error) {
 	}
 	e.proposer, e.confirms, e.commits = newProposer(e), newConfirms(e), newCommits(e)
 	e.trims, e.copies = newTrims(e), newCopies(e)
-	e.handOvers, e.members = newGate(e, handOversAtOnce(e.config), 0), newGate(e, membersMax, membersPause)
-	e.starts = newGate(e, 1, startPause)
+	e.handOvers, e.members = newGate(e, handOversAtOnce(e.config), handOversRest, 0), newGate(e, membersMax, 0, membersPause)
+	e.starts = newGate(e, startsMax, 0, startsPause)
 	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("cannot open the slots: %w", err)
 	}

@@ -5,37 +5,38 @@ import (
 	"time"
 )
 
+// Changes of slots that need not hurry: how many at once, and how long each place rests after one.
 const (
-	// handOversMax is how many slots are handed over at once: their requests wait meanwhile.
-	handOversMax = 2
-	// leavesMax is that of a node that stops.
-	leavesMax = 16
-	// membersMax is how many slots change their in-sync set at once, of those that need not hurry. They go to the
-	// control plane together.
-	membersMax   = 16
-	membersPause = 100 * time.Millisecond
-	// changeRest is how many times as long as a change took the next one waits.
-	changeRest = 3
-	// startPause is the time between two slots that begin to give themselves to another node.
-	startPause = 25 * time.Millisecond
+	handOversMax  = 2  // slots handed over: their requests wait meanwhile
+	handOversRest = 3  // times as long as it took
+	membersMax    = 16 // slots whose in-sync set changes; they go to the control plane together
+	membersPause  = 100 * time.Millisecond
+	startsMax     = 1 // slots that begin to give themselves to another node
+	startsPause   = 25 * time.Millisecond
+	leavesMax     = 16 // slots handed over by a node that stops
+	restMax       = 200 * time.Millisecond
 )
+
+// idleAfter is how long no request must have come for changes to go on without a rest.
+const idleAfter = time.Second
 
 // gate lets few slots change at a time. Each change costs the control plane a write and every replica a sync, and
 // requests of the slot wait for some of that: the longer, the more slots do so together. So each place rests
-// after a change, in proportion to how long that took: where machines are busy moves are slow, not requests. A
-// node that stops has no time for that.
+// after a change: where requests come moves are slow, and the slower the longer they take. Nothing rests on a node
+// that serves nothing or stops.
 type gate struct {
 	engine *Engine
 	width  int
-	pause  time.Duration // of a place after a change, at least
+	factor time.Duration // of the time a change took, for which its place rests
+	pause  time.Duration // at least
 
 	mu      sync.Mutex
 	taken   int
 	waiting map[*slot]bool
 }
 
-func newGate(engine *Engine, width int, pause time.Duration) *gate {
-	return &gate{engine: engine, width: width, pause: pause, waiting: make(map[*slot]bool)}
+func newGate(engine *Engine, width int, factor, pause time.Duration) *gate {
+	return &gate{engine: engine, width: width, factor: factor, pause: pause, waiting: make(map[*slot]bool)}
 }
 
 // enter lets the slot through, or has it attended to when it may try again. Once it is through, leave is to be
@@ -59,11 +60,11 @@ func (g *gate) enter(s *slot) (leave func()) {
 
 // rest opens the place of a change that is over, after a while.
 func (g *gate) rest(took time.Duration) {
-	if g.engine.leaving() {
+	if g.engine.leaving() || g.engine.idle() {
 		g.open()
 		return
 	}
-	time.AfterFunc(max(g.pause, changeRest*took), g.open)
+	time.AfterFunc(max(g.pause, min(g.factor*took, restMax)), g.open)
 }
 
 func (g *gate) open() {
@@ -75,4 +76,9 @@ func (g *gate) open() {
 		g.engine.attend(s)
 		return
 	}
+}
+
+// idle reports whether no request has come for a while.
+func (e *Engine) idle() bool {
+	return time.Since(time.Unix(0, e.latencies.last.Load())) > idleAfter
 }

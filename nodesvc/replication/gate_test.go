@@ -10,15 +10,16 @@ import (
 func TestGateRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &Engine{attention: newAttention()}
+		e.latencies.since(time.Now())
 		first, second := &slot{number: 1}, &slot{number: 2}
-		g := newGate(e, 1, 0)
+		g := newGate(e, 1, 3, 0)
 		leave := g.enter(first)
 		if leave == nil || g.enter(second) != nil {
 			t.Fatal("one slot may pass, and not two")
 		}
 		time.Sleep(10 * time.Millisecond)
 		leave()
-		time.Sleep(changeRest*10*time.Millisecond - 1)
+		time.Sleep(3*10*time.Millisecond - 1)
 		synctest.Wait()
 		if len(e.attention.take(false)) > 0 || g.enter(second) != nil {
 			t.Error("the place does not rest")
@@ -34,7 +35,8 @@ func TestGateRests(t *testing.T) {
 // A node that stops hands over more at once, without a rest.
 func TestGateHurriesWhenTheNodeStops(t *testing.T) {
 	e := &Engine{attention: newAttention()}
-	g := newGate(e, 1, time.Hour)
+	e.latencies.since(time.Now())
+	g := newGate(e, 1, 0, time.Hour)
 	g.enter(&slot{number: 1})()
 	if g.enter(&slot{number: 2}) != nil {
 		t.Fatal("the place does not rest")
@@ -46,4 +48,19 @@ func TestGateHurriesWhenTheNodeStops(t *testing.T) {
 	if g.enter(&slot{}) == nil {
 		t.Error("there is no place though every change is over")
 	}
+}
+
+// A node that serves nothing has nobody to go easy on.
+func TestGateDoesNotRestWithoutRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{attention: newAttention()}
+		e.latencies.since(time.Now())
+		g := newGate(e, 1, 0, time.Hour)
+		leave := g.enter(&slot{number: 1})
+		time.Sleep(idleAfter + 1)
+		leave()
+		if g.enter(&slot{number: 2}) == nil {
+			t.Error("the place rests")
+		}
+	})
 }

@@ -10,9 +10,14 @@ import (
 // quarter of an octave wide.
 type latencies struct {
 	buckets [64 * 4]atomic.Uint32
+	last    atomic.Int64 // end of the last one, in nanoseconds of Unix time
 }
 
-func (l *latencies) since(start time.Time) { l.add(time.Since(start)) }
+func (l *latencies) since(start time.Time) {
+	now := time.Now()
+	l.last.Store(now.UnixNano())
+	l.add(now.Sub(start))
+}
 
 func (l *latencies) add(took time.Duration) {
 	micros := uint64(max(1, took.Microseconds()))
