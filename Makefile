@@ -6,9 +6,10 @@ FUZZTIME ?= 60s
 BENCHTIME ?= 200ms
 BENCHCOUNT ?= 3
 CHAOS_TIME ?= 60s
+MUTANT_TIME ?= 4m
 CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model sim chaos clean
+.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model sim chaos chaos-mutants clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -51,6 +52,14 @@ chaos: build ## a cluster under load, faults and moves, every operation checked:
 	@echo "log: $(CHAOS_FOLDER)/log"; touch $(CHAOS_FOLDER)/log; \
 	setsid bin/chaos.test -test.run '^TestChaos$$' -test.v -test.timeout 0 >>$(CHAOS_FOLDER)/log 2>&1 </dev/null & \
 	tail -n 0 -f --pid=$$! $(CHAOS_FOLDER)/log; wait $$!
+
+chaos-mutants: ## chaos with nodes whose protocol is broken, MUTANT_TIME (4m) each: says which of them it found out
+	@for mutant in $${MUTANTS:-$$(go run ./tests/chaos/mutants)}; do \
+		go run ./tests/chaos/mutants $$mutant bin/stead-$$mutant || exit 1; \
+		CHAOS_EXPECT=violation CHAOS_NODE_BINARY=bin/stead-$$mutant $(MAKE) --no-print-directory chaos \
+			CHAOS_TIME=$(MUTANT_TIME) CHAOS_FOLDER=$(CHAOS_FOLDER)-$$mutant >/dev/null; \
+		echo "$$mutant: $$(grep -hoE 'found, as expected:.*|no violation was found.*' $(CHAOS_FOLDER)-$$mutant/log)"; \
+	done
 
 fuzz: ## every fuzz target, FUZZTIME each (60s)
 	@set -e; for package in $$(go list ./...); do \

@@ -28,7 +28,9 @@ var mutants = []mutant{
 	// A primary reads without asking whether it still is: one that was cut off shows what was overwritten.
 	{"reads-unasked", "nodesvc/replication/read.go", "if local {", "if local || number >= 0 {"},
 	// A primary that takes over serves at once: the others may have what it lacks, and it has not applied its log.
-	{"opens-at-once", "api/ownership/replica.go", "func MayOpen[M comparable](", "func mayOpen[M comparable]("},
+	{"opens-at-once", "api/ownership/replica.go", "if durable < last || applied < last {\n\t\treturn false", "if durable < last || durable >= last {\n\t\treturn true"},
+	// A replica is taken for whole before the copy is put in place: it takes over, or stays alone, without its state.
+	{"joins-empty", "nodesvc/replication/copyin.go", "if err := s.engine.restoreService(s.number, at, digest, r, state); err != nil {", "if err := error(nil); err != nil {"},
 	// A replica that joins is in sync before it acknowledged what was committed: promoted, it lacks it.
 	{"expands-unacked", "api/ownership/replica.go", "return slices.Contains(pending, m) && known && seq >= commit", "return slices.Contains(pending, m) && (known || !known) && (seq >= commit || seq < commit)"},
 }
