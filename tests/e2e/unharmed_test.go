@@ -126,3 +126,34 @@ func residentKB(t *testing.T, process *cluster.Process) (kB int) {
 	t.Fatalf("no VmRSS in %s", status)
 	return 0
 }
+
+const (
+	historyVersions  = 10_000
+	historyMemoryMax = 150 << 10 // kB that a member may hold with as many versions to tell of
+)
+
+// TestHistoryMemory: a long history is cheap. Its versions are those of slots that move to and fro.
+func TestHistoryMemory(t *testing.T) {
+	if !longRun {
+		t.Skip("it takes minutes: make e2e-long")
+	}
+	c := managed(t, 1, 3, 1<<api.SlotBitsDefault)
+	for kept := 0; kept < historyVersions; {
+		stead(t, c, "nodes", "drain", "n1")
+		stead(t, c, "nodes", "undrain", "n1")
+		awaitWhole(t, c, 1)
+		list, err := c.Client.Versions(t.Context(), 0, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept = int(list.Versions[0].Version.Number - list.Oldest.Number)
+		t.Logf("%d versions", kept)
+	}
+	for i, member := range c.Members {
+		resident := residentKB(t, member)
+		t.Logf("member %d: %d kB", i+1, resident)
+		if resident > historyMemoryMax {
+			t.Errorf("member %d holds %d kB, limit %d", i+1, resident, historyMemoryMax)
+		}
+	}
+}
