@@ -27,24 +27,7 @@ var (
 // watcher's goroutine; the next poll begins when it returns.
 func (c *Client) Watch(ctx context.Context, have *ring.View, onView func(*ring.View)) error {
 	w := &watcher{client: c, have: have, onView: onView}
-	failures := 0
-	for ctx.Err() == nil {
-		member := c.members.first()
-		err := w.poll(ctx, member)
-		if ctx.Err() != nil {
-			break
-		}
-		if err == nil {
-			w.report(member, failures, nil)
-			failures = 0
-			continue
-		}
-		w.report(member, failures, err)
-		c.members.failed(member)
-		_ = wait(ctx, watchBackoff.after(failures))
-		failures++
-	}
-	return ctx.Err()
+	return c.keepPolling(ctx, "ring", w.poll)
 }
 
 type watcher struct {
@@ -52,26 +35,6 @@ type watcher struct {
 	have   *ring.View
 	onView func(*ring.View)
 	chase  chase
-	told   string // the failure logged last
-}
-
-// report logs the first failure of its kind and the end of all; repetitions are for debugging.
-func (w *watcher) report(member, failures int, err error) {
-	logger := w.client.logger.With("member", w.client.members.urls[member])
-	switch {
-	case err == nil && failures > 0:
-		logger.Info("ring watch goes on", "failures", failures)
-		w.told = ""
-	case err == nil:
-	case err.Error() == w.told:
-		logger.Debug("ring watch failed again", "error", err, "failures", failures)
-	case errors.Is(err, errCluster):
-		logger.Error("ring watch met another cluster", "cluster", w.have.Table.Cluster)
-		w.told = err.Error()
-	default:
-		logger.Warn("ring watch failed", "error", err)
-		w.told = err.Error()
-	}
 }
 
 // poll asks one member for what is newer than the view held, and takes it.

@@ -16,23 +16,7 @@ import (
 // ever. onFeed runs on the watcher's goroutine; the next poll begins when it returns.
 func (c *Client) WatchSlots(ctx context.Context, onFeed func(api.SlotFeed)) error {
 	w := &slotWatcher{client: c, onFeed: onFeed}
-	failures := 0
-	for ctx.Err() == nil {
-		member := c.members.first()
-		err := w.poll(ctx, member)
-		if ctx.Err() != nil {
-			break
-		}
-		w.report(member, failures, err)
-		if err == nil {
-			failures = 0
-			continue
-		}
-		c.members.failed(member)
-		_ = wait(ctx, watchBackoff.after(failures))
-		failures++
-	}
-	return ctx.Err()
+	return c.keepPolling(ctx, "slots", w.poll)
 }
 
 type slotWatcher struct {
@@ -42,23 +26,6 @@ type slotWatcher struct {
 	cursor  api.SlotCursor // of the last feed; zero before the first
 	version api.Version    // of the ring at the last feed
 	chase   chase
-	told    string // the failure logged last
-}
-
-// report logs the first failure of its kind and the end of all; repetitions are for debugging.
-func (w *slotWatcher) report(member, failures int, err error) {
-	logger := w.client.logger.With("member", w.client.members.urls[member])
-	switch {
-	case err == nil && failures > 0:
-		logger.Info("slot watch goes on", "failures", failures)
-		w.told = ""
-	case err == nil:
-	case err.Error() == w.told:
-		logger.Debug("slot watch failed again", "error", err, "failures", failures)
-	default:
-		logger.Warn("slot watch failed", "error", err)
-		w.told = err.Error()
-	}
 }
 
 // poll asks one member for what changed since the cursor, for everything without one.
