@@ -18,6 +18,8 @@ import (
 	"github.com/stead-io/stead/tests/solo"
 )
 
+var _ nodesvc.Checker = (*rooms)(nil)
+
 // openNode runs the service as the only node of a cluster; without a folder in memory.
 func openNode(t *testing.T, folder string) (url string, stop func()) {
 	t.Helper()
@@ -110,6 +112,31 @@ func TestSumsOutliveTheProcess(t *testing.T) {
 	}
 }
 
+// What is no state is refused while the slot still has the one before.
+func TestGarbageReplacesNothing(t *testing.T) {
+	url, _ := openNode(t, "")
+	if status, got := ask(t, "POST", url, "blue", "/add", "5"); status != 200 {
+		t.Fatalf("%d %s", status, got)
+	}
+	for slot := range 1 << api.SlotBitsMin {
+		request, err := http.NewRequest("PUT", fmt.Sprintf("%s%sslots/%d/state?over=true", url, nodesvc.InternalPrefix, slot), strings.NewReader(`{"blue":`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set(api.HeaderActor, "ann")
+		got, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := got.Body.Close(); err != nil || got.StatusCode != http.StatusBadRequest {
+			t.Fatalf("slot %d: %d, %v", slot, got.StatusCode, err)
+		}
+	}
+	if status, got := ask(t, "GET", url, "blue", "", ""); status != 200 || got != "5" {
+		t.Errorf("%d %s, want 5", status, got)
+	}
+}
+
 func TestSnapshots(t *testing.T) {
 	from, to := newRooms(), newRooms()
 	for _, record := range []string{`{"room":"b","number":2}`, `{"room":"a","number":1}`} {
@@ -126,6 +153,14 @@ func TestSnapshots(t *testing.T) {
 	}
 	if err := to.Restore(7, strings.NewReader(`{"a":`)); err == nil || to.sum(7, "a") != 0 {
 		t.Errorf("half a state: %v", err)
+	}
+	for _, garbage := range []string{"", "{", `{"a":"b"}`, `{"a":1} {"a":2}`, "sums"} {
+		if err := to.Check(7, strings.NewReader(garbage)); err == nil {
+			t.Errorf("%q passes for a state", garbage)
+		}
+	}
+	if err := to.Check(7, bytes.NewReader(state.Bytes())); err != nil {
+		t.Error(err)
 	}
 	if err := from.Drop(7); err != nil || from.sum(7, "b") != 0 {
 		t.Errorf("dropped: %v", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"sync"
 
@@ -57,14 +58,31 @@ func (r *rooms) Snapshot(slot api.Slot, w io.Writer) error {
 
 // Restore reads what Snapshot wrote.
 func (r *rooms) Restore(slot api.Slot, in io.Reader) error {
-	var sums map[string]int64
-	err := json.NewDecoder(in).Decode(&sums)
+	sums, err := readSums(in)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.sums[slot] = sums; err != nil {
 		delete(r.sums, slot)
 	}
 	return err
+}
+
+// Check says why Restore would refuse a state, before the one that it would replace is given up.
+func (r *rooms) Check(_ api.Slot, in io.Reader) error {
+	_, err := readSums(in)
+	return err
+}
+
+// readSums reads a state, and nothing behind it.
+func readSums(in io.Reader) (sums map[string]int64, err error) {
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(text, &sums); err != nil {
+		return nil, fmt.Errorf("not the sums of a slot: %w", err)
+	}
+	return sums, nil
 }
 
 // Drop forgets a slot that has moved away.

@@ -110,6 +110,16 @@ func (s *store) RestoreAt(slot api.Slot, seq ownership.Seq, r io.Reader) error {
 	return errors.Join(err, unreadable)
 }
 
+// Check reads a state to its end and keeps nothing: what RestoreAt would refuse is known before it erases anything.
+func (s *store) Check(_ api.Slot, r io.Reader) error {
+	in := bufio.NewReader(r)
+	for count := uint64(0); ; count++ {
+		if key, _, err := readPage(in, count); key == nil || err != nil {
+			return err
+		}
+	}
+}
+
 // readPage reads the next page of a state; behind the last, which is the count-th, the key is nil.
 func readPage(in *bufio.Reader, count uint64) (key []byte, p page, err error) {
 	take := func(octets int) []byte {
@@ -122,6 +132,9 @@ func readPage(in *bufio.Reader, count uint64) (key []byte, p page, err error) {
 	length := binary.BigEndian.Uint16(take(2))
 	if length == 0 {
 		if got := binary.BigEndian.Uint64(take(8)); err != nil || got != count {
+			return nil, p, errors.Join(errSnapshot, err)
+		}
+		if _, err := in.ReadByte(); !errors.Is(err, io.EOF) {
 			return nil, p, errors.Join(errSnapshot, err)
 		}
 		return nil, p, nil

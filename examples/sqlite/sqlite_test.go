@@ -20,6 +20,7 @@ import (
 var (
 	_ nodesvc.Durable = (*store)(nil)
 	_ nodesvc.Viewer  = (*store)(nil)
+	_ nodesvc.Checker = (*store)(nil)
 )
 
 func mustOpen(t testing.TB, folder string) *store {
@@ -188,12 +189,22 @@ func TestSnapshots(t *testing.T) {
 		t.Error(err)
 	}
 	for length := 0; length < len(whole); length += 1 + len(whole)/20 {
+		before := stateOf(t, s, 7)
+		if err := s.Check(7, bytes.NewReader(whole[:length])); !errors.Is(err, errSnapshot) || !bytes.Equal(stateOf(t, s, 7), before) {
+			t.Errorf("cut at %d it passes, or changes something: %v", length, err)
+		}
 		if err := s.RestoreAt(8, 5, bytes.NewReader(whole[:length])); !errors.Is(err, errSnapshot) || errors.Is(err, nodesvc.ErrBroken) {
 			t.Errorf("cut at %d: %v", length, err)
 		}
 		if seq, err := s.Applied(8); seq != 0 || err != nil || len(stateOf(t, s, 8)) != 10 {
 			t.Errorf("cut at %d: something is left, as of %d, %v", length, seq, err)
 		}
+	}
+	if err := s.Check(8, bytes.NewReader(append(bytes.Clone(whole), 0))); !errors.Is(err, errSnapshot) {
+		t.Errorf("something behind the end: %v", err)
+	}
+	if err := s.Check(8, bytes.NewReader(whole)); err != nil {
+		t.Errorf("the whole does not pass: %v", err)
 	}
 	if err := s.RestoreAt(8, 5, bytes.NewReader(whole)); err != nil || !bytes.Equal(stateOf(t, s, 8), whole) {
 		t.Errorf("restored: %v", err)
