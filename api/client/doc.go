@@ -4,7 +4,7 @@
 // It owns failover, retries and the long-poll; it keeps no copy of the ring and decides nothing
 // about it. Its invariants: every exchange with a member has a deadline and a bound on what it
 // reads, and a watcher never hands out a ring that is not newer than the one before, nor one of
-// another cluster.
+// another cluster once there were nodes in its own.
 //
 // # What is retried
 //

@@ -23,8 +23,9 @@ var (
 
 // Watch calls onView for every ring newer than have, which may be nil, until the context ends; it
 // returns the context's error. Views come in order: never an older version, a lower generation or
-// another cluster. Whatever fails is tried again, at the next member, for ever. onView runs on the
-// watcher's goroutine; the next poll begins when it returns.
+// another cluster, but in place of one without a node, which a restore may have made that other. Whatever
+// fails is tried again, at the next member, for ever. onView runs on the watcher's goroutine; the next poll
+// begins when it returns.
 func (c *Client) Watch(ctx context.Context, have *ring.View, onView func(*ring.View)) error {
 	w := &watcher{client: c, have: have, onView: onView}
 	return c.keepPolling(ctx, "ring", w.poll)
@@ -104,7 +105,7 @@ func (w *watcher) take(view *ring.View) error {
 	if w.foreign(view.Table.Cluster) {
 		return errCluster
 	}
-	if w.have != nil && view.Table.Version.Compare(w.have.Table.Version) <= 0 {
+	if w.have != nil && view.Table.Cluster == w.have.Table.Cluster && view.Table.Version.Compare(w.have.Table.Version) <= 0 {
 		return errStale
 	}
 	w.have = view
@@ -113,5 +114,5 @@ func (w *watcher) take(view *ring.View) error {
 }
 
 func (w *watcher) foreign(cluster api.ClusterID) bool {
-	return w.have != nil && cluster != "" && cluster != w.have.Table.Cluster
+	return w.have != nil && cluster != "" && cluster != w.have.Table.Cluster && !w.have.Table.Blank()
 }

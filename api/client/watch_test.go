@@ -75,6 +75,12 @@ func TestWatch(t *testing.T) {
 	f("another cluster is not handed out", member(full(v[1]), polls{"1-1": full(foreign)}),
 		member(full(v[1]), polls{"1-1": delta(v[1], v[2])}),
 		"1-1", "1-2")
+	f("a cluster without nodes is left for what it was restored as", member(full(blankAt(t, 2)), polls{"1-2": full(foreign), "9-9": full(v[9])}),
+		member(full(blankAt(t, 2)), polls{"9-9": full(viewAt(t, otherCluster, api.Version{Generation: 9, Number: 10}))}),
+		"1-2", "9-9", "9-10")
+	f("and for one that was founded anew", member(inTurn(full(blankAt(t, 2)), full(viewAt(t, otherCluster, api.Version{Generation: 1, Number: 1}))),
+		polls{"1-2": refuses(api.CodeVersionGone)}), nil,
+		"1-2", "1-1")
 	f("a member is down", nil, member(full(v[1]), polls{"1-1": delta(v[1], v[2])}),
 		"1-1", "1-2")
 	f("a member hangs while it should hand out the ring", hang, member(full(v[1]), nil),
@@ -86,6 +92,18 @@ func TestWatch(t *testing.T) {
 		"1-1")
 	f("an empty ring is a ring", member(full(v[0]), polls{"1-0": delta(v[0], v[1])}), nil,
 		"1-0", "1-1")
+}
+
+// blankAt is the ring of a cluster before its first node.
+func blankAt(t *testing.T, number uint64) *ring.View {
+	t.Helper()
+	table := ring.NewTable(testCluster, api.SlotBitsMin, 1)
+	table.Version = api.Version{Generation: 1, Number: number}
+	view, err := ring.NewView(viewAt(t, testCluster, table.Version).Settings, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
 }
 
 func TestWatchGoesOnFromWhatItHas(t *testing.T) {

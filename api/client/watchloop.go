@@ -46,7 +46,7 @@ func (w *watchLog) report(member string, failures int, err error) {
 	case err.Error() == w.told:
 		logger.Debug("watch failed again", "error", err, "failures", failures)
 	case errors.Is(err, errCluster):
-		logger.Error("watch met another cluster")
+		logger.Error("watch met another cluster", "next", "if the members were restored as that one, restart this process")
 		w.told = err.Error()
 	default:
 		logger.Warn("watch failed", "error", err)

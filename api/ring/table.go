@@ -2,6 +2,7 @@ package ring
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stead-io/stead/api"
 )
@@ -83,6 +84,12 @@ func NewTable(cluster api.ClusterID, k Bits, replicas int) *Table {
 		table.Owners[i] = NoNode
 	}
 	return table
+}
+
+// Blank reports whether the table is of a cluster that no node ever was in: there is nothing to go by in it.
+func (t *Table) Blank() bool {
+	return !slices.ContainsFunc(t.Nodes, func(n Node) bool { return n.ID != "" }) &&
+		!slices.ContainsFunc(t.Epochs, func(e Epoch) bool { return e != 0 })
 }
 
 // Primary is the node that serves the slot, NoNode if none does.

@@ -110,10 +110,15 @@ func (f *Follower) first(ctx context.Context) error {
 		f.config.Logger.Warn("no ring from the control plane yet", "error", err)
 		return nil
 	}
-	if err := f.offer(view, time.Now()); err != nil {
+	err = f.offer(view, time.Now())
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrOtherCluster) && f.saved != nil:
+		return fmt.Errorf("cannot route by the control plane's ring: %w; if it is to, remove %s", err, f.saved.path())
+	default:
 		return fmt.Errorf("cannot route by the control plane's ring: %w", err)
 	}
-	return nil
 }
 
 func (f *Follower) watch(ctx context.Context) {

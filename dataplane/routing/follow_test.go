@@ -138,6 +138,55 @@ func TestNack(t *testing.T) {
 	f(viewOf(t, "a", 1, 7, "cookie:session"), ErrUnknownRules, 6)
 }
 
+// blankOf makes the ring of a cluster before its first node.
+func blankOf(t *testing.T, cluster string, number uint64) *ring.View {
+	t.Helper()
+	table := ring.NewTable(api.ClusterID(strings.Repeat(cluster, 32)), 8, 1)
+	table.Version = api.Version{Generation: 1, Number: number}
+	view, err := ring.NewView(viewOf(t, cluster, 1, number).Settings, table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return view
+}
+
+// A proxy belongs to the first cluster with nodes that it meets: a fresh one becomes another when that one's
+// snapshot is restored into it.
+func TestFreshClusterBecomesAnother(t *testing.T) {
+	folder := t.TempDir()
+	first, _, err := follow(t, folder, blankOf(t, "a", 7))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(routes *Routes, view *ring.View, wantErr error, want string) {
+		t.Helper()
+		if err := routes.offer(view, time.Time{}); !errors.Is(err, wantErr) {
+			t.Errorf("got %v, want %v", err, wantErr)
+		}
+		if got := routes.Table().View.Table.Cluster[:1]; string(got) != want {
+			t.Errorf("routing by %s's ring, want %s's", got, want)
+		}
+	}
+	f(first.Routes, viewOf(t, "b", 2, 3), nil, "b")
+	f(first.Routes, blankOf(t, "a", 9), ErrOtherCluster, "b")
+	f(first.Routes, viewOf(t, "c", 9, 9), ErrOtherCluster, "b")
+	first.Close()
+
+	if _, _, err := follow(t, folder, viewOf(t, "c", 9, 9)); !errors.Is(err, ErrOtherCluster) || !strings.Contains(err.Error(), filepath.Join(folder, "ring")) {
+		t.Errorf("kept on disk is b's: %v", err)
+	}
+	fresh := t.TempDir()
+	if err := (&savedRing{folder: fresh}).store(blankOf(t, "a", 7)); err != nil {
+		t.Fatal(err)
+	}
+	second, _, err := follow(t, fresh, viewOf(t, "b", 1, 3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f(second.Routes, viewOf(t, "b", 1, 2), nil, "b")
+	second.Close()
+}
+
 func TestDisk(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "data")
 	file := filepath.Join(folder, "ring")

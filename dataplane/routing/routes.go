@@ -2,8 +2,8 @@
 // one atomic pointer; the goroutine that follows the control plane; the copy on disk.
 //
 // It owns which ring is in force and why a newer one is not. It does not own how keys are read or
-// where requests go. Its invariant: versions of one cluster only rise, and rules and table change
-// together; readers take one Table and see one ring.
+// where requests go. Its invariant: once there were nodes the cluster stays the same, versions of one
+// cluster only rise, and rules and table change together; readers take one Table and see one ring.
 package routing
 
 import (
@@ -43,7 +43,7 @@ type Routes struct {
 
 	mu      sync.Mutex // serializes changes
 	nack    string
-	cluster api.ClusterID // the only one whose rings are taken; empty: any
+	cluster api.ClusterID // the only one whose rings are taken; empty: any, so far none was of a cluster with nodes
 }
 
 func newRoutes(expected []string) *Routes {
@@ -79,9 +79,11 @@ func (r *Routes) install(view *ring.View, now time.Time) error {
 	if r.cluster != "" && r.cluster != view.Table.Cluster {
 		return fmt.Errorf("%w: this proxy belongs to %s and was offered the ring of %s", ErrOtherCluster, r.cluster, view.Table.Cluster)
 	}
-	r.cluster = view.Table.Cluster
+	if !view.Table.Blank() {
+		r.cluster = view.Table.Cluster
+	}
 	old := r.current.Load()
-	if old != nil && view.Table.Version.Compare(old.View.Table.Version) <= 0 {
+	if old != nil && old.View.Table.Cluster == view.Table.Cluster && view.Table.Version.Compare(old.View.Table.Version) <= 0 {
 		return nil
 	}
 	table, err := r.read(view)
