@@ -347,7 +347,7 @@ type Changed struct {
 	Change  ChangeID `json:"change"` // 0 if there was nothing to change
 	Version Version  `json:"version"`
 	// LeavesState counts the slots that will move without their state, which stays on disk where
-	// it is: until state handoff is there, an operator's word is needed for such a move.
+	// it is: with state none, an operator's word is needed for such a move.
 	LeavesState int `json:"leaves_state,omitempty"`
 	// Note says what is worth knowing about the outcome, in plain words.
 	Note string `json:"note,omitempty"`
