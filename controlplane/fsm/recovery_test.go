@@ -170,6 +170,9 @@ func TestRestoringKeepsTheLongerHistory(t *testing.T) {
 	if !fresh.state.Fresh() || saved.Fresh() {
 		t.Fatal("which one is fresh is mistaken")
 	}
+	if !fresh.state.Table().Blank() || saved.Table().Blank() {
+		t.Error("proxies stay with a fresh cluster, or leave one with nodes")
+	}
 	fresh.reborn(saved)
 	if fresh.state.NewestChange() != saved.NewestChange()+1 || fresh.state.Node("n4") == nil {
 		t.Errorf("newest change %d, nodes %d", fresh.state.NewestChange(), len(fresh.state.Nodes()))

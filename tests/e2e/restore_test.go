@@ -221,6 +221,11 @@ func TestRestoreIntoAFreshCluster(t *testing.T) {
 		cluster, err := c.Client.Cluster(ctx)
 		return err == nil && cluster.Leader != "" && cluster.Cluster != view.Table.Cluster
 	})
+	c.AddProxy() // it knows the new cluster, and is to go on with what that becomes
+	c.Await("the new proxy to route by the new cluster's ring", func(ctx context.Context) bool {
+		list, err := c.Client.Proxies(ctx)
+		return err == nil && len(list.Proxies) == 1 && list.Proxies[0].Version.Number > 0
+	})
 	stead(t, c, "snapshot", "restore", files[1], "--yes")
 	for _, node := range c.Nodes {
 		node.Start()
