@@ -130,7 +130,7 @@ func TestWatchReportsAnotherCluster(t *testing.T) {
 		if got := watched(t, client, history(t)[1], 0); len(got) != 0 {
 			t.Errorf("handed out %v", got)
 		}
-		if count := strings.Count(log.String(), "another cluster"); count != 1 {
+		if count := strings.Count(log.String(), "another cluster"); count != 1 || !strings.Contains(log.String(), "restart this process") {
 			t.Errorf("reported %d times, want once:\n%s", count, log.String())
 		}
 	})
