@@ -87,6 +87,7 @@ const (
 	CodeTooFewInSync     Code = "too_few_in_sync"
 	CodeStorageFull      Code = "storage_full"
 	CodeNotConfirmed     Code = "not_confirmed"
+	CodeSlotServed       Code = "slot_served"
 )
 
 // CodeFacts says what a code means to whoever meets it.
@@ -116,6 +117,7 @@ var Codes = map[Code]CodeFacts{
 	CodeServiceMismatch:  {409, false, "the cluster serves another service, or another kind of state"},
 	CodeRingGeometry:     {409, false, "slot_bits or hash differ from the cluster's"},
 	CodeLastCopy:         {409, false, "the node holds the last copy of some state; force=lossy gives it up"},
+	CodeSlotServed:       {409, false, "the slot's primary is up; only a slot that nobody serves is forced"},
 	CodeLastNode:         {409, false, "it is the only node left to hold slots"},
 	CodeNoNodes:          {409, false, "no node can take slots"},
 	CodeSettingFixed:     {409, false, "the setting was fixed when the cluster was made"},

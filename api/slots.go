@@ -206,7 +206,8 @@ func (p SlotProposal) validate() *Problem {
 	return nil
 }
 
-// SlotForce is the body of POST /v1/slots/{slot}/force: who is to hold the slot, whatever it has of it.
+// SlotForce is the body of POST /v1/slots/{slot}/force: who is to hold a slot that nobody serves, whatever
+// it has of it.
 type SlotForce struct {
 	Node NodeID `json:"node"`
 }

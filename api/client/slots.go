@@ -58,7 +58,8 @@ func (c *Client) EvictNode(ctx context.Context, id api.NodeID) (api.Evicted, err
 	return call[api.Evicted](ctx, c, post(fmt.Sprintf("evict node %s", id), nodePath(id)+"/evict", nil))
 }
 
-// ForceSlot makes a node a slot's only holder, whatever state it has of it; history says lossy.
+// ForceSlot makes a node the only holder of a slot that nobody serves, whatever state it has of it; history says
+// lossy. A slot whose primary is up is refused (slot_served).
 func (c *Client) ForceSlot(ctx context.Context, slot api.Slot, node api.NodeID) (api.Changed, error) {
 	ask := post(fmt.Sprintf("force slot %d", slot), slotPath(slot)+"/force", api.SlotForce{Node: node})
 	return call[api.Changed](ctx, c, ask)

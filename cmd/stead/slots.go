@@ -123,10 +123,11 @@ func forceCommand(o *operator) *cobra.Command {
 	var sure bool
 	command := &cobra.Command{
 		Use:   "force SLOT --node ID --yes",
-		Short: "Make a node a slot's only holder, whatever state it has of it",
-		Long: `Make a node a slot's only holder, whatever state it has of it: nothing, perhaps. What others hold is
-given up, and history says lossy. It is the last resort for a slot whose nodes do not come back; a node
-that was only cut off may have acknowledged writes that are lost by this.`,
+		Short: "Make a node the only holder of a slot that nobody serves, whatever state it has of it",
+		Long: `Make a node the only holder of a slot that nobody serves, whatever state it has of it: nothing, perhaps. What
+others hold is given up, and history says lossy. It is the last resort for a slot whose nodes do not come
+back; a node that was only cut off may have acknowledged writes that are lost by this. A slot whose primary
+is up is refused: stead nodes drain and stead ring plan move it with its state.`,
 		Example: "  stead slots force 1234 --node n3 --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: o.with(func(s *session, args []string) error {

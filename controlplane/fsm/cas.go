@@ -132,7 +132,7 @@ func (s Slot) ledToBy(p ownership.Proposal[Replica], proposer api.NodeID) bool {
 }
 
 // Force makes a node's store a slot's only member, whatever it holds: the last resort, which may lose state
-// and fences nobody.
+// and fences nobody. A slot whose primary is up is refused.
 type Force struct {
 	Slot ring.Slot  `json:"slot"`
 	Node api.NodeID `json:"node"`

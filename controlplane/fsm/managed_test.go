@@ -323,6 +323,23 @@ func TestOldDiskReturns(t *testing.T) {
 	h.expect(0, "2 [n1] want [n1]")
 }
 
+// TestForceIsForSlotsNobodyServes: a primary that is up keeps what it acknowledged, whatever an operator typed.
+func TestForceIsForSlotsNobodyServes(t *testing.T) {
+	h := trio(t, 2)
+	h.expect(0, "1 [n1 n2] want [n1 n2]")
+	for _, node := range []api.NodeID{"n1", "n2", "n3"} {
+		h.refuse(api.CodeSlotServed, Force{Slot: 0, Node: node})
+	}
+	h.status("n1", api.NodeSuspect)
+	h.refuse(api.CodeSlotServed, Force{Slot: 0, Node: "n3"})
+	h.status("n1", api.NodeDown)
+	h.expect(0, "2 [n2] want [n1 n2]")
+	h.refuse(api.CodeSlotServed, Force{Slot: 0, Node: "n3"})
+	h.status("n2", api.NodeDown)
+	h.must(Force{Slot: 0, Node: "n3"})
+	h.expect(0, "3 [n3] want [n1 n2]")
+}
+
 func TestEvict(t *testing.T) {
 	h := trio(t, 2)
 	if got := h.cas("n1", api.SlotProposal{Slot: 0, Base: 1, Kind: "shrink", Primary: "n1", ISR: h.members("n1"), Silent: true}); got != "" {

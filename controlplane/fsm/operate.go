@@ -172,6 +172,9 @@ func (d *draft) force(command Force) *api.Problem {
 	if node.Status == api.NodeDown || node.unheard() {
 		return api.NewProblem(api.CodeConflict, "node %s is down and cannot take the slot", command.Node).InField("node").WithNext("start it")
 	}
+	if problem := d.state.checkUnserved(command.Slot); problem != nil {
+		return problem
+	}
 	slot := d.state.slots.at(command.Slot)
 	next, refusal := ownership.Decide(slot.config(), ownership.Proposal[Replica]{
 		Kind: ownership.Force, Base: slot.Epoch, Primary: node.replica(), ISR: node.alone(),
@@ -187,6 +190,18 @@ func (d *draft) force(command Force) *api.Problem {
 	change.Words = fmt.Sprintf("force slot %d to %s", command.Slot, command.Node)
 	change.Lossy, change.Detail = true, detail
 	return nil
+}
+
+// checkUnserved refuses to take a slot from a primary that is up: what it acknowledged would be lost, and there
+// are ways to move it that lose nothing.
+func (s *State) checkUnserved(slot ring.Slot) *api.Problem {
+	primary := s.slots.at(slot).config().Primary
+	if !s.up(primary) || s.nodes[primary.Node].unheard() {
+		return nil
+	}
+	id := s.nodes[primary.Node].Registration.ID
+	return api.NewProblem(api.CodeSlotServed, "slot %d is served by node %s, which is up", slot, id).InField("slot").
+		WithNext("move it with its state: stead nodes drain %s, or stead ring plan; if %s hangs, stead nodes evict %s, or stop it", id, id, id)
 }
 
 // forcedFrom says what forcing a slot takes from whom.

@@ -283,6 +283,21 @@ func TestShowSlot(t *testing.T) {
 	}
 }
 
+func TestForceOfASlotThatIsServed(t *testing.T) {
+	s := newSlotStage(t)
+	var problem api.Problem
+	got := s.ask("POST", "/v1/slots/0/force", `{"node":"n3"}`, &problem)
+	if got.Code != 409 || problem.Code != api.CodeSlotServed || problem.Field != "slot" ||
+		!strings.Contains(problem.Detail, "served by node n1") || !strings.Contains(problem.Next, "stead nodes drain n1") {
+		t.Errorf("%d %+v", got.Code, problem)
+	}
+	s.status("n1", api.NodeDown)
+	s.status("n2", api.NodeDown)
+	if got := s.ask("POST", "/v1/slots/0/force", `{"node":"n3"}`, new(api.Changed)); got.Code != 200 {
+		t.Errorf("%d with its nodes down: %s", got.Code, got.Body)
+	}
+}
+
 func TestKeptByAnEvictedNode(t *testing.T) {
 	s := newSlotStage(t)
 	s.ask("POST", "/v1/slots/cas", s.proposal(nil), new(api.SlotVerdicts)) // n1 alone has slot 0

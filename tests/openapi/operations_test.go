@@ -12,7 +12,7 @@ type operation struct {
 	write    bool     // it goes through the log: it takes Idempotency-Key and If-Match, and names its actor
 	body     any      // a value of the request's Go type; nil: none
 	octets   string   // media type of a request's body that is no JSON
-	managed  bool     // it is tried where slots have replicas; 9-9 in a body is n1's session, CHANGE in a path the newest change
+	managed  bool     // it is tried where slots have replicas; 9-9 in a body is n1's session, CHANGE in a path the newest change, STRANDED a slot that nobody serves
 	open     bool     // unknown fields of the body are ignored
 	answers  answers
 	codes    []api.Code // beside those every request may meet
@@ -274,9 +274,9 @@ var operations = []operation{
 	},
 	{
 		endpoint: "POST /v1/slots/{slot}/force", id: "forceSlot", tag: slotsTag, write: true, managed: true,
-		summary: "Make a node a slot's only holder, whatever state it has of it. History says lossy.",
-		body:    api.SlotForce{}, answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown, api.CodeConflict},
-		tries: []try{{path: "/v1/slots/7/force", body: `{"node":"n1"}`, status: 200}, {path: "/v1/slots/7/force", body: `{"node":"n9"}`, status: 404}, {path: "/v1/slots/7/force", body: `{}`, status: 400}},
+		summary: "Make a node the only holder of a slot that nobody serves, whatever state it has of it. History says lossy.",
+		body:    api.SlotForce{}, answers: answers{200: jsonOf(api.Changed{})}, codes: []api.Code{api.CodeNodeUnknown, api.CodeConflict, api.CodeSlotServed},
+		tries: []try{{path: "/v1/slots/STRANDED/force", body: `{"node":"n1"}`, status: 200}, {path: "/v1/slots/7/force", body: `{"node":"n9"}`, status: 404}, {path: "/v1/slots/7/force", body: `{}`, status: 400}},
 	},
 	{
 		endpoint: "POST /v1/proxies/{id}/beat", id: "beatProxy", tag: proxiesTag,
