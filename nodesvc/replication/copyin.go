@@ -68,7 +68,7 @@ func (s *slot) onOffer(from member, offer Offer) (have transfer.Progress, refusa
 		return have, notNow
 	case s.config.InSync(s.engine.config.Self):
 		return have, notNow // what is in sync does not give up what it has
-	case s.releasing || s.incoming != nil && s.incoming.restoring:
+	case s.changing():
 		return have, notNow
 	case s.engine.diskFull() || !s.engine.hasRoom(offer.Size):
 		return have, "its disk is nearly full"
@@ -151,19 +151,20 @@ func (s *slot) restoreCopy(in *copyIn) {
 			return state, err
 		})
 	}
+	if errors.Is(err, ErrBroken) {
+		s.engine.fail(err)
+	}
 	s.mu.Lock()
 	s.dropIncoming()
 	if err == nil {
 		s.follow.started, s.follow.answered = false, true
 	}
+	s.resume()
 	s.mu.Unlock()
 	ack := ChunkAck{Slot: s.number, Copy: in.offer.Copy, Whole: true, Restored: err == nil}
 	if err != nil {
 		s.engine.logger.Warn("cannot restore a copy", "slot", s.number, "error", err)
 		ack.Refusal = "it cannot restore the state: " + err.Error()
-		if errors.Is(err, ErrBroken) {
-			s.engine.fail(err)
-		}
 	} else {
 		s.engine.count.copiesIn.Add(1)
 	}
@@ -197,9 +198,18 @@ func (s *slot) replaceState(at seq, digest uint64, history []ownership.EpochStar
 	}
 	defer r.Close()
 	if err := s.engine.restoreService(s.number, at, digest, r, state); err != nil {
-		return errors.Join(err, s.engine.config.Service.Drop(s.number), s.engine.config.Log.DropState(s.number))
+		return errors.Join(err, s.dropState())
 	}
 	return s.beginLog(at, digest, history)
+}
+
+// dropState deletes the service's state, and what the log keeps of it. Where that fails nobody knows what is left.
+func (s *slot) dropState() error {
+	err := errors.Join(s.engine.config.Service.Drop(s.number), s.engine.config.Log.DropState(s.number))
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return nil
 }
 
 // emptyLog removes the log and everything that says there is a state, durably.
@@ -274,6 +284,7 @@ func (s *slot) release() error {
 	defer s.applying.Unlock()
 	s.mu.Lock()
 	if s.releasing = false; !s.mayRelease() {
+		s.resume()
 		s.mu.Unlock()
 		return nil
 	}
@@ -283,13 +294,14 @@ func (s *slot) release() error {
 	s.mu.Unlock()
 	err := s.emptyLog()
 	if err == nil {
-		err = errors.Join(s.engine.config.Service.Drop(s.number), s.engine.config.Log.DropState(s.number))
+		err = s.dropState()
 	}
-	s.mu.Lock()
-	s.releasing = false
-	s.mu.Unlock()
 	if err != nil {
 		return fmt.Errorf("cannot delete slot %d: %w", s.number, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.releasing = false
+	s.resume()
 	return nil
 }

@@ -27,6 +27,7 @@ type words struct {
 	mu        sync.Mutex
 	slots     map[api.Slot]map[string]string
 	rehearsal func(api.Slot) error // nil: goes well
+	dropping  func()               // nil: nothing is in the way of Drop
 }
 
 func (w *words) Rehearse(slot api.Slot) error {
@@ -86,6 +87,11 @@ func (w *words) Restore(slot api.Slot, from io.Reader) error {
 func (w *words) Drop(slot api.Slot) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if dropping := w.dropping; dropping != nil {
+		w.mu.Unlock()
+		dropping()
+		w.mu.Lock()
+	}
 	delete(w.slots, slot)
 	return nil
 }
@@ -335,6 +341,17 @@ func (st *stage) want(slot api.Slot, nodes ...api.NodeID) {
 			c.ISR = append(c.ISR, member{Node: id, Store: st.nodes[id].Store})
 		}
 	}
+	st.configs[slot] = c
+	st.mu.Unlock()
+	st.tell()
+}
+
+// force makes a store a slot's only member, whatever it has of it.
+func (st *stage) force(slot api.Slot, to member) {
+	st.mu.Lock()
+	st.index++
+	c := st.configs[slot]
+	c.Epoch, c.Primary, c.ISR, c.Want = c.Epoch+1, to.Node, []member{to}, []api.NodeID{to.Node}
 	st.configs[slot] = c
 	st.mu.Unlock()
 	st.tell()

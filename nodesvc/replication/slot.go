@@ -146,9 +146,9 @@ func (s *slot) setConfig(next config) {
 		s.depose()
 		return
 	}
-	role := ownership.RoleIn(next, s.engine.config.Self, s.read, s.engine.since())
 	switch {
-	case role == ownership.Primary && next.Epoch >= s.meta.Adopted:
+	case s.appointed() && s.lead == nil && s.changing(): // see resume
+	case s.appointed():
 		s.reignIn(next)
 	case next.Epoch > s.meta.Adopted:
 		s.obeyOther(next)
@@ -223,7 +223,7 @@ func (s *slot) where() Where {
 	switch {
 	case s.lead != nil && s.lead.serves():
 		w.Place = PlaceHere
-	case s.lead != nil || s.config.Epoch == 0 && !s.engine.told.Load():
+	case s.lead != nil || s.appointed() && s.changing() || s.config.Epoch == 0 && !s.engine.told.Load():
 		w.Place = PlaceComing
 	case s.recovering:
 		w.Owner = ""
