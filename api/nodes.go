@@ -88,7 +88,7 @@ type Registration struct {
 	Service       string            `json:"service,omitempty"`        // name of the service; refused if the cluster serves another
 	State         State             `json:"state,omitempty"`          // how its slots can move; refused if the cluster's differs; empty: none
 	SlotBits      int               `json:"slot_bits,omitempty"`      // k the store was laid out for; refused if the cluster's differs
-	Replace       bool              `json:"replace,omitempty"`        // take over the id of a node that is down, with another store
+	Replace       bool              `json:"replace,omitempty"`        // take over the id of a node that is down, with another store; come back after being removed
 	Reports       bool              `json:"reports,omitempty"`        // it says what it last acted on when the answer asks for a report
 	Meta          map[string]string `json:"meta,omitempty"`           // free text for people
 }

@@ -88,6 +88,7 @@ const (
 	CodeStorageFull      Code = "storage_full"
 	CodeNotConfirmed     Code = "not_confirmed"
 	CodeSlotServed       Code = "slot_served"
+	CodeNodeRemoved      Code = "node_removed"
 )
 
 // CodeFacts says what a code means to whoever meets it.
@@ -108,6 +109,7 @@ var Codes = map[Code]CodeFacts{
 	CodeNotAcceptable:    {406, false, "none of the media types in Accept is offered here"},
 	CodeNodeUnknown:      {404, false, "no node of that id is registered"},
 	CodeNodeIDInUse:      {409, false, "the id belongs to a node with another store or address"},
+	CodeNodeRemoved:      {409, false, "the node was removed with this store; it comes back only if it says that it is meant to"},
 	CodeNodeAlive:        {409, true, "the node's predecessor was heard of a moment ago; register again once it is silent"},
 	CodeProxyIDInUse:     {409, true, "another proxy beats under that id, at another address"},
 	CodeAddressInUse:     {409, false, "another node is registered at that address"},

@@ -75,7 +75,8 @@ type Config struct {
 	// State says how slots move between nodes: managed, hooks or none. A cluster of another kind refuses the
 	// node. Empty: none without a Service; with one, none in a cluster of state none, else managed.
 	State api.State
-	// Replace takes over the id of a node that is down with another store: its disk was replaced.
+	// Replace takes over the id of a node that is down with another store: its disk was replaced. It also brings back
+	// a node that was removed.
 	Replace bool
 	// Meta is free text for people.
 	Meta map[string]string

@@ -24,7 +24,7 @@ const (
 
 // refusals are answers to a registration that the same registration will always get.
 var refusals = []api.Code{
-	api.CodeInvalid, api.CodeNodeIDInUse, api.CodeAddressRefused, api.CodeStaleBoot,
+	api.CodeInvalid, api.CodeNodeIDInUse, api.CodeNodeRemoved, api.CodeAddressRefused, api.CodeStaleBoot,
 	api.CodeServiceMismatch, api.CodeRingGeometry, api.CodeUnsupported, api.CodeWrongCluster,
 	api.CodeForbidden,
 }

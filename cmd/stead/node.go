@@ -32,7 +32,7 @@ func (f *membershipFlags) add(command *cobra.Command, listen *string) {
 	flags.StringVar(&f.onDown, "on-down", string(config.OnDown), "what becomes of the slots when the node is gone: wait or reset")
 	flags.DurationVar(&config.TTL, "ttl", config.TTL, "silence after which the node is down")
 	flags.StringVar(&config.ServiceName, "service", config.ServiceName, "name of the service; a cluster of another one refuses the node")
-	flags.BoolVar(&config.Replace, "replace", config.Replace, "take over the id of a node that is down, with this other store")
+	flags.BoolVar(&config.Replace, "replace", config.Replace, "take over the id of a node that is down, with this other store; come back after being removed")
 	completeWords(command, "on-down", string(api.OnDownWait), string(api.OnDownReset))
 }
 

@@ -323,6 +323,45 @@ func TestOldDiskReturns(t *testing.T) {
 	h.expect(0, "2 [n1] want [n1]")
 }
 
+// TestRemovedNodesStayAway: neither the process that runs on nor one that a machine starts again comes back; a person
+// can have it back, and who has another store is another.
+func TestRemovedNodesStayAway(t *testing.T) {
+	h := trio(t, 2)
+	h.must(Remove{Node: "n3"})
+	for boot := range uint64(3) {
+		h.refuse(api.CodeNodeRemoved, stored("n3", 3, 'a', 1+boot))
+	}
+	running := stored("n3", 3, 'a', 1)
+	running.Registration.Replace = true
+	h.refuse(api.CodeNodeRemoved, running)
+	var err error
+	if h.state, err = DecodeState(bytes.NewReader(encode(t, h.state))); err != nil {
+		t.Fatal(err)
+	}
+	h.refuse(api.CodeNodeRemoved, stored("n3", 3, 'a', 2))
+	h.must(stored("n4", 4, 'a', 1))
+	again := stored("n3", 3, 'a', 2)
+	again.Registration.Replace = true
+	h.must(again)
+	h.must(stored("n3", 3, 'a', 3))
+	h.must(Remove{Node: "n3"})
+	h.must(stored("n3", 3, 'b', 1))
+	h.must(Arrange{
+		Base: h.state.PlanBase(), Seen: h.state.lastID, Edits: Edits{Remove: []api.NodeID{"n3"}}, Want: PackWant(h.rows("n1 n2", "n2 n4")),
+	})
+	h.refuse(api.CodeNodeRemoved, stored("n3", 3, 'b', 2))
+}
+
+func TestRemovedNodesAreForgottenOneDay(t *testing.T) {
+	h := managed(t, 1)
+	for i := range removedKept + 1 {
+		h.must(stored(fmt.Sprintf("m%d", i), 1, 'a', 1))
+		h.must(Remove{Node: api.NodeID(fmt.Sprintf("m%d", i)), Force: true})
+	}
+	h.must(stored("m0", 1, 'a', 1))
+	h.refuse(api.CodeNodeRemoved, stored("m1", 2, 'a', 1))
+}
+
 // TestForceIsForSlotsNobodyServes: a primary that is up keeps what it acknowledged, whatever an operator typed.
 func TestForceIsForSlotsNobodyServes(t *testing.T) {
 	h := trio(t, 2)

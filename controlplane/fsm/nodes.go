@@ -221,6 +221,7 @@ func (d *draft) checkRemove(known *Node, force bool) *api.Problem {
 
 // forgetNode takes a node off the list.
 func (d *draft) forgetNode(known *Node) {
+	d.noteRemoved(known)
 	place, _ := d.state.place(known.Registration.ID)
 	d.state.byID = slices.Delete(slices.Clone(d.state.byID), place, place+1)
 	d.setNode(known.Index, nil)

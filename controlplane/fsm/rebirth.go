@@ -49,7 +49,7 @@ func (d *draft) rebirth(from *State, how Rebirth) {
 	next.Generation = max(s.Generation, from.Generation) + 1
 	next.Number = max(s.Number, from.Number) + 1
 	next.versions, next.history = tail[*versionRecord]{}, 0
-	next.want = from.want
+	next.want, next.removed = from.want, from.removed
 	next.slotsIndex, next.planIndex = next.Index, next.Index
 	next.adoptNodes(from)
 	next.adoptSlots(from, s)

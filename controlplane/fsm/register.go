@@ -23,6 +23,9 @@ func (d *draft) register(asked api.Registration) *api.Problem {
 	}
 	known := d.state.Node(asked.ID)
 	if known == nil {
+		if problem := d.state.checkRemoved(asked); problem != nil {
+			return problem
+		}
 		if problem := d.list(asked); problem != nil {
 			return problem
 		}
@@ -85,6 +88,7 @@ func (d *draft) enlist(asked api.Registration) (*Node, *api.Problem) {
 	place, _ := d.state.place(asked.ID)
 	d.setNode(index, node)
 	d.state.byID = slices.Insert(slices.Clone(d.state.byID), place, uint16(index))
+	d.state.removed = d.state.removedBut(asked)
 	return node, nil
 }
 

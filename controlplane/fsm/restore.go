@@ -15,7 +15,7 @@ func (doc *snapshotDocument) state() (*State, error) {
 		Cluster: doc.Cluster, Generation: doc.Generation, Number: doc.Number, Index: doc.Index,
 		Level: doc.Level, Clock: doc.Clock, Settings: doc.Settings, Members: doc.Members, Enlisted: doc.Enlisted,
 		lastID: doc.LastChange, pending: doc.Pending,
-		forgotten: doc.Forgotten, deliveries: doc.Deliveries,
+		forgotten: doc.Forgotten, deliveries: doc.Deliveries, removed: doc.Removed,
 		slotsIndex: doc.SlotsIndex, planIndex: doc.PlanIndex,
 	}
 	for _, result := range doc.Results {

@@ -49,6 +49,7 @@ type snapshotDocument struct {
 	Results    []*keyedResult    `json:"results,omitempty"`
 	Forgotten  uint64            `json:"forgotten,omitempty"`
 	Deliveries []Delivery        `json:"deliveries,omitempty"`
+	Removed    []Removed         `json:"removed,omitempty"`
 	SlotsIndex uint64            `json:"slots_index,omitempty"`
 	PlanIndex  uint64            `json:"plan_index,omitempty"`
 }
@@ -93,7 +94,7 @@ func (s *State) document() *snapshotDocument {
 		Cluster: s.Cluster, Generation: s.Generation, Number: s.Number, Index: s.Index,
 		Level: s.Level, Clock: s.Clock, Settings: s.Settings, Members: s.Members, Enlisted: s.Enlisted,
 		NodeSpan: len(s.nodes), Nodes: s.Nodes(), LastChange: s.lastID, Pending: s.pending,
-		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries,
+		Results: s.results.items, Forgotten: s.forgotten, Deliveries: s.deliveries, Removed: s.removed,
 		SlotsIndex: s.slotsIndex, PlanIndex: s.planIndex,
 	}
 	for i := range s.slots.count() {

@@ -33,6 +33,7 @@ type State struct {
 	// forgotten is the last log entry at which something happened to a change that is no longer kept.
 	forgotten  uint64
 	deliveries []Delivery // of webhooks
+	removed    []Removed  // nodes, oldest first
 
 	versions tail[*versionRecord]
 	results  tail[*keyedResult] // of commands with an idempotency key, oldest first

@@ -67,7 +67,7 @@ var operations = []operation{
 		summary: "Register a node, for the first time or again. 201 says that it was not known.",
 		body:    api.Registration{},
 		answers: answers{200: jsonOf(api.Registered{}), 201: jsonOf(api.Registered{})},
-		codes: []api.Code{api.CodeAddressRefused, api.CodeAddressInUse, api.CodeNodeIDInUse, api.CodeNodeAlive, api.CodeStaleBoot,
+		codes: []api.Code{api.CodeAddressRefused, api.CodeAddressInUse, api.CodeNodeIDInUse, api.CodeNodeRemoved, api.CodeNodeAlive, api.CodeStaleBoot,
 			api.CodeServiceMismatch, api.CodeRingGeometry, api.CodeWrongCluster},
 		tries: []try{
 			{body: `{"id":"n1","address":"127.0.0.1:1001","on_down":"reset","zone":"a","meta":{"rack":"7"}}`, status: 201},
