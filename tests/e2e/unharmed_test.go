@@ -141,6 +141,7 @@ func TestHistoryMemory(t *testing.T) {
 	for kept := 0; kept < historyVersions; {
 		stead(t, c, "nodes", "drain", "n1")
 		stead(t, c, "nodes", "undrain", "n1")
+		awaitMoved(t, c, "n1", func(slots int) bool { return slots > 0 })
 		awaitWhole(t, c, 1)
 		list, err := c.Client.Versions(t.Context(), 0, 1)
 		if err != nil {
