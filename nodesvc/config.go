@@ -141,6 +141,7 @@ func NewConfig() Config {
 		CopyOut:      transfer.RateOutDefault,
 		CopyIn:       transfer.RateInDefault,
 		CopySlots:    replication.CopySlotsDefault,
+		LogBytes:     replication.LogBytesDefault,
 	}
 }
 

@@ -61,6 +61,12 @@ func addCopyFlags(flags *pflag.FlagSet, config *nodesvc.Config) {
 	flags.IntVar(&config.CopySlots, "copy-slots", config.CopySlots, "slots copied to other nodes at once")
 }
 
+// addRecordsFlag adds what bounds the log of a node that has one.
+func addRecordsFlag(flags *pflag.FlagSet, config *nodesvc.Config) {
+	flags.Uint64Var(&config.LogBytes, "log-bytes", config.LogBytes,
+		"about how many `bytes` of records are kept, of all slots, for replicas that were away")
+}
+
 type nodeFlags struct {
 	membershipFlags
 	config kv.Config
@@ -85,6 +91,7 @@ func nodeCommand() *cobra.Command {
 	}
 	f.membershipFlags.add(command, &f.config.Listen)
 	addCopyFlags(command.Flags(), &f.membershipFlags.config)
+	addRecordsFlag(command.Flags(), &f.membershipFlags.config)
 	command.Flags().StringVar(&f.store, "store", string(f.config.Store), "where values are: disk or memory")
 	completeWords(command, "store", string(kv.StoreDisk), string(kv.StoreMemory))
 	return command

@@ -136,9 +136,13 @@ func (l *Lab) command(name string) []string {
 			"--admin-listen", l.at(name, adminPort), "--control", members}, common...)
 	default:
 		return append([]string{l.config.NodeBinary, "node", "--id", name, "--listen", l.at(name, nodePort),
-			"--control", members}, common...)
+			"--control", members,
+			"--log-bytes", fmt.Sprint(l.config.Slots * logBytesPerSlot)}, common...)
 	}
 }
+
+// logBytesPerSlot is little, so that who joins or was away needs a copy as often as the log.
+const logBytesPerSlot = 2 << 10
 
 // ready reports whether a process says that it serves.
 func (l *Lab) ready(ctx context.Context, name string) bool {
