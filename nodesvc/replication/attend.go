@@ -202,7 +202,8 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 		return is
 	}
 	is.Acked, is.Known = f.acked, f.known
-	is.CaughtUp = f.started && !f.need && f.known && s.last-f.acked <= joinLagMax
+	allSent := f.started && !f.need && f.sent == s.last // none of what it lacks is missing from the log
+	is.CaughtUp = allSent && f.known && s.last-f.acked <= joinLagMax
 	is.Blocked = now.Before(f.blockedUntil)
 	is.Silent = !f.owes.IsZero() && now.Sub(f.owes) > s.engine.config.AckTimeout || f.need && s.config.InSync(m)
 	if asked := s.engine.confirms.waiting(m.Node); !asked.IsZero() && now.Sub(asked) > s.engine.config.AckTimeout {

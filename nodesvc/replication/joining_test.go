@@ -1,8 +1,11 @@
 package replication
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/stead-io/stead/api"
 )
 
 // A follower that says it needs no copy while one is on its way to it will lose its log to the copy all the same:
@@ -27,4 +30,27 @@ func TestFollowerDoesNotJoinDuringItsCopy(t *testing.T) {
 		t.Errorf("%+v, needs a copy: %v", is, f.need)
 	}
 	f.copy = nil
+}
+
+// A slot of few records whose log begins behind the first of them: who joins it is not far behind, and needs a copy
+// all the same. Were it joined without, commits would wait for what nobody can send.
+func TestShortLogThatWasTrimmedNeedsACopy(t *testing.T) {
+	st := newStage(t, 2)
+	defer st.stopAll()
+	a := cast(st, 2)[0]
+	st.want(7, "n1")
+	for _, value := range []string{"1", "2", "3"} {
+		a.put(t, 7, "a", value)
+	}
+	a.log.Trim(7, 3)
+	st.want(7, "n1", "n2")
+	st.await(7, "n2 in sync", func(c api.SlotConfig) bool {
+		return slices.ContainsFunc(c.ISR, func(m member) bool { return m.Node == "n2" })
+	})
+	if copies := a.Engine.count.copiesOut.Load(); copies != 1 {
+		t.Errorf("%d copies were made, want 1", copies)
+	}
+	if epoch := a.Where(7).Epoch; epoch > 2 {
+		t.Errorf("it took until epoch %v", epoch)
+	}
 }
