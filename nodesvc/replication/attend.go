@@ -216,7 +216,7 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 	switch step.Act {
 	case ownership.Propose:
-		if !step.Silent {
+		if !step.Silent && step.Kind != ownership.Abort { // commits wait for who is silent, in sync or joining
 			if s.passed = s.engine.members.enter(s); s.passed == nil {
 				return true
 			}

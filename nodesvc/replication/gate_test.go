@@ -4,6 +4,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stead-io/stead/api/ownership"
 )
 
 // A place rests after a change for as long as the change says; whoever waits is attended to then.
@@ -63,4 +65,27 @@ func TestGateDoesNotRestWithoutRequests(t *testing.T) {
 			t.Error("the place rests")
 		}
 	})
+}
+
+// Commits wait for a member that joins. Giving up on one that is gone must not wait for other slots' changes.
+func TestAbortPassesTheGate(t *testing.T) {
+	st := newStage(t, 2)
+	defer st.stopAll()
+	a := cast(st, 1)[0]
+	st.want(7, "n1")
+	a.put(t, 7, "a", "1")
+	for range membersMax {
+		a.Engine.members.enter(&slot{})
+	}
+	s := a.slot(7)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take(ownership.Step[member]{Act: ownership.Propose, Kind: ownership.Expand, ISR: s.config.ISR}, time.Now())
+	if s.proposing {
+		t.Error("an expand does not wait for its turn")
+	}
+	s.take(ownership.Step[member]{Act: ownership.Propose, Kind: ownership.Abort, ISR: s.config.ISR}, time.Now())
+	if !s.proposing {
+		t.Error("an abort waits for its turn")
+	}
 }
