@@ -72,7 +72,10 @@ func (n *Node) adopt(ctx context.Context, kept *ring.View) {
 	}
 }
 
-// keepViews writes every ring the node acts on to its disk. It does so beside the watcher: a slow
+// keepEvery is how often the ring is written to disk at most: while slots move there are many versions a second.
+const keepEvery = time.Second
+
+// keepViews writes the ring the node acts on to its disk. It does so beside the watcher: a slow
 // disk must not keep the node from hearing that it lost a slot. One of a new generation stays off the
 // disk until the old one was reported: a crash must not lose what only this store knows.
 func (n *Node) keepViews(ctx context.Context) {
@@ -86,5 +89,10 @@ func (n *Node) keepViews(ctx context.Context) {
 			n.logger.Warn("ring could not be kept", "error", err)
 		}
 		saved = now.view.Table.Version
+		select {
+		case <-time.After(keepEvery):
+		case <-ctx.Done():
+			return
+		}
 	}
 }

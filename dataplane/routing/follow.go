@@ -69,7 +69,7 @@ func Follow(ctx context.Context, config Config) (*Follower, error) {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.watching.Go(func() { f.watch(ctx) })
 	if f.saved != nil {
-		f.saving.Go(f.keepSaved)
+		f.saving.Go(func() { f.keepSaved(ctx) })
 	}
 	return f, nil
 }
@@ -138,10 +138,18 @@ func (f *Follower) watch(ctx context.Context) {
 	})
 }
 
-// keepSaved writes the newest ring to disk; versions that come while it writes are skipped.
-func (f *Follower) keepSaved() {
+// saveEvery is how often the ring is written to disk at most: while slots move there are many versions a second, and
+// a start without the control plane is as well served by one that is a second old.
+const saveEvery = time.Second
+
+// keepSaved writes the newest ring to disk, the last one before it ends.
+func (f *Follower) keepSaved(ctx context.Context) {
 	for range f.changed {
 		f.save()
+		select {
+		case <-time.After(saveEvery):
+		case <-ctx.Done():
+		}
 	}
 }
 

@@ -7,14 +7,14 @@ import (
 
 // Changes of slots that need not hurry: how many at once, and how long each place rests after one.
 const (
-	handOversMax  = 2  // slots handed over: their requests wait meanwhile
-	handOversRest = 3  // times as long as it took
+	handOversMax  = 1  // slots handed over: their requests wait meanwhile
+	handOversRest = 15 // times as long as it took
 	membersMax    = 16 // slots whose in-sync set changes; they go to the control plane together
-	membersPause  = 100 * time.Millisecond
+	membersPause  = 200 * time.Millisecond
 	startsMax     = 1 // slots that begin to give themselves to another node
-	startsPause   = 25 * time.Millisecond
+	startsPause   = 50 * time.Millisecond
 	leavesMax     = 16 // slots handed over by a node that stops
-	restMax       = 200 * time.Millisecond
+	restMax       = 500 * time.Millisecond
 )
 
 // idleAfter is how long no request must have come for changes to go on without a rest.
@@ -60,7 +60,7 @@ func (g *gate) enter(s *slot) (leave func()) {
 
 // rest opens the place of a change that is over, after a while.
 func (g *gate) rest(took time.Duration) {
-	if g.engine.leaving() || g.engine.idle() {
+	if g.engine.unhindered() {
 		g.open()
 		return
 	}
@@ -78,7 +78,7 @@ func (g *gate) open() {
 	}
 }
 
-// idle reports whether no request has come for a while.
-func (e *Engine) idle() bool {
-	return time.Since(time.Unix(0, e.latencies.last.Load())) > idleAfter
+// unhindered reports whether changes need not spare requests: none has come for a while, or the node is leaving.
+func (e *Engine) unhindered() bool {
+	return e.leaving() || time.Since(time.Unix(0, e.latencies.last.Load())) > idleAfter
 }

@@ -13,15 +13,18 @@ const (
 	proposalTimeout   = 5 * time.Second
 	proposalPause     = 100 * time.Millisecond // after a call that failed
 	proposalsInFlight = 4                      // calls at once
+	gatherTime        = 250 * time.Millisecond // for which proposals that nothing waits for are gathered
 )
 
-// proposer gathers proposals of many slots into few calls.
+// proposer gathers proposals of many slots into few calls: each call is an entry of the control plane's log, which
+// three disks sync.
 type proposer struct {
 	engine *Engine
 
 	mu     sync.Mutex
 	filled *sync.Cond
 	queue  []proposal
+	due    bool // what is queued is to go
 	closed bool
 }
 
@@ -36,18 +39,34 @@ func newProposer(engine *Engine) *proposer {
 	return p
 }
 
-// add queues a proposal of a slot that has none on its way, so the queue never grows past the ring.
-func (p *proposer) add(s *slot, asked api.SlotProposal) {
+// add queues a proposal of a slot that has none on its way, so the queue never grows past the ring. One that is
+// patient waits for others.
+func (p *proposer) add(s *slot, asked api.SlotProposal, patient bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.queue = append(p.queue, proposal{s, asked})
+	switch {
+	case !patient:
+		p.send()
+	case len(p.queue) == 1:
+		time.AfterFunc(gatherTime, func() {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.send()
+		})
+	}
+}
+
+// send lets go what is queued. The proposer is locked.
+func (p *proposer) send() {
+	p.due = len(p.queue) > 0
 	p.filled.Signal()
 }
 
 func (p *proposer) take() []proposal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.queue) == 0 && !p.closed {
+	for !p.due && !p.closed {
 		p.filled.Wait()
 	}
 	if p.closed {
@@ -56,6 +75,7 @@ func (p *proposer) take() []proposal {
 	n := min(len(p.queue), api.SlotProposalsMax)
 	taken := p.queue[:n:n]
 	p.queue = p.queue[n:]
+	p.send()
 	return taken
 }
 
@@ -116,7 +136,8 @@ func (s *slot) proposed() {
 	s.engine.attend(s)
 }
 
-// propose asks for the slot's next configuration. The slot is locked.
+// propose asks for the slot's next configuration, patiently if it passed the gate for changes that may wait. The slot
+// is locked.
 func (s *slot) propose(kind string, primary member, isr []member, silent bool) {
 	if s.proposing || s.engine.config.Control == nil {
 		return
@@ -124,5 +145,5 @@ func (s *slot) propose(kind string, primary member, isr []member, silent bool) {
 	s.proposing = true
 	s.engine.proposer.add(s, api.SlotProposal{
 		Slot: s.number, Base: s.config.Epoch, Kind: kind, Primary: primary.Node, ISR: isr, Silent: silent,
-	})
+	}, s.passed != nil && !s.engine.unhindered())
 }

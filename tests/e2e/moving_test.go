@@ -16,10 +16,11 @@ import (
 // What clients may notice of a move.
 const (
 	hotKeys      = 64
-	hotEvery     = 40 * time.Millisecond // a request: 25 a second
+	hotEvery     = 48 * time.Millisecond // a request: 21 a second
 	coldKeys     = 64
-	coldEvery    = 250 * time.Millisecond
-	baselineTime = 4 * time.Second
+	coldEvery    = 500 * time.Millisecond
+	roundsMax    = 5
+	baselineTime = 6 * time.Second
 	gapMoreMax   = 20 * time.Millisecond
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
@@ -44,13 +45,13 @@ func (f *flips) take(feed api.SlotFeed) {
 }
 
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
-// worth mentioning, in slots that move. Every round must be without errors; of the gaps the median round counts, for
-// all processes and clients share this machine's few cores.
+// worth mentioning, in slots that move. Every round must be without errors; of the gaps the median of up to five rounds
+// counts, for all processes and clients share one machine. Two good rounds at the start are enough.
 func TestMovesAreInvisible(t *testing.T) {
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("R=%d", replicas), func(t *testing.T) {
 			var within, beyond []time.Duration
-			for len(within) < 2 && len(beyond) < 2 && !t.Failed() {
+			for !decided(len(within), len(beyond)) && !t.Failed() {
 				var more time.Duration
 				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, replicas) })
 				if more <= gapMoreMax {
@@ -66,9 +67,14 @@ func TestMovesAreInvisible(t *testing.T) {
 	}
 }
 
+// decided reports whether more rounds could not change what the rounds say.
+func decided(within, beyond int) bool {
+	return within == 2 && beyond == 0 || within == roundsMax/2+1 || beyond == roundsMax/2+1
+}
+
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.
 func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
-	c := managedBy(t, polite(t), replicas, 3, 256)
+	c := managed(t, replicas, 3, 256)
 	watched, stop := context.WithCancel(t.Context())
 	seen := &flips{primary: map[api.Slot]api.NodeID{}}
 	var watching sync.WaitGroup

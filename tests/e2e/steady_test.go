@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -20,8 +18,11 @@ import (
 	"github.com/stead-io/stead/tests/cluster"
 )
 
-// steady is load on chosen keys: one client a key, which writes and reads it in turn, each request at its time,
-// and knows what it must read.
+// writeEach is how many requests of a key there are to one that writes.
+const writeEach = 4
+
+// steady is load on chosen keys: one client a key, which writes it and reads it several times, each request at its
+// time, and knows what it must read.
 type steady struct {
 	proxies []string
 	stop    context.CancelFunc
@@ -33,12 +34,16 @@ type steady struct {
 	failed  []string
 }
 
-// startSteady sends one request every so often for each key until it is ended.
+// startSteady sends one request every so often for each key until it is ended; the keys take turns, so that they do
+// not all ask at once.
 func startSteady(t *testing.T, c *cluster.Cluster, keys [][]byte, every time.Duration) *steady {
 	ctx, stop := context.WithCancel(t.Context())
 	s := &steady{proxies: c.ProxyAddrs, stop: stop, answers: map[string][]time.Time{}, last: map[string][]byte{}}
 	for i, key := range keys {
-		s.all.Go(func() { s.client(ctx, i, key, every) })
+		s.all.Go(func() {
+			pause(every * time.Duration(i) / time.Duration(len(keys)))
+			s.client(ctx, i, key, every)
+		})
 	}
 	return s
 }
@@ -57,7 +62,7 @@ func (s *steady) client(ctx context.Context, client int, key []byte, every time.
 
 func (s *steady) request(proxy int, key []byte, i int) {
 	method, value := http.MethodGet, []byte(nil)
-	if i%2 == 0 {
+	if i%writeEach == 0 {
 		method, value = http.MethodPut, fmt.Appendf(nil, "%s=%d", key, i)
 	}
 	got, err := s.send(method, proxy, key, value)
@@ -149,28 +154,10 @@ func percentile(sorted []time.Duration, share float64) time.Duration {
 // managed starts a cluster whose nodes keep state of so many replicas, and waits until every slot has them.
 func managed(t *testing.T, replicas, nodes, slots int) *cluster.Cluster {
 	t.Helper()
-	return managedBy(t, "", replicas, nodes, slots)
-}
-
-// managedBy is managed by another binary; "" is the one under test.
-func managedBy(t *testing.T, binary string, replicas, nodes, slots int) *cluster.Cluster {
-	t.Helper()
-	c := cluster.Start(t, cluster.Options{Binary: binary, Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas,
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas,
 		ControlArgs: []string{"--slots", fmt.Sprint(slots), "--plan-delay", "100ms"}})
 	awaitWhole(t, c, replicas)
 	return c
-}
-
-// polite is the binary under test, run so that it goes behind the test's own clients for the processor. Elsewhere
-// they would have machines of their own; here what they wait for each other would count as time without an answer.
-func polite(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "stead")
-	script := fmt.Sprintf("#!/bin/sh\nexec nice -n 10 %q \"$@\"\n", cluster.Binary(t))
-	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 // awaitWhole waits until every slot has a primary, its replicas, and is where it should be.
