@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -258,4 +259,32 @@ func TestDisk(t *testing.T) {
 	}
 	run(viewOf(t, "a", 2, 8), 8)
 	run(nil, 8)
+}
+
+// While slots move there are many rings a second. The disk sees one a second, and the last.
+func TestDiskIsSpared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		folder := t.TempDir()
+		f, control, err := follow(t, folder, viewOf(t, "a", 1, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const rings, every = 100, 20 * time.Millisecond
+		writes, before := 0, os.FileInfo(nil)
+		for i := range rings {
+			control.later <- viewOf(t, "a", 1, uint64(2+i))
+			time.Sleep(every)
+			synctest.Wait()
+			if now, err := os.Stat(f.saved.path()); err == nil && (before == nil || !os.SameFile(before, now)) {
+				writes, before = writes+1, now
+			}
+		}
+		if most := int(rings*every/saveEvery) + 1; writes == 0 || writes > most {
+			t.Errorf("%d rings in %v were written %d times, want %d at most", rings, rings*every, writes, most)
+		}
+		f.Close()
+		if saved, err := f.saved.load(); err != nil || saved.Table.Version.Number != 1+rings {
+			t.Errorf("the last ring is not on disk: %v, %v", saved.Table.Version, err)
+		}
+	})
 }
