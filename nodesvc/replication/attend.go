@@ -103,7 +103,7 @@ func (s *slot) step(now time.Time) (again bool) {
 	case !s.lead.open:
 		return s.stepOpening(now)
 	}
-	if s.engine.leaving() {
+	if s.engine.leaving() && len(s.lead.pending) == 0 { // with a member joining no slot can be sealed
 		if heir, found := s.anyHeir(); found {
 			s.handOver(heir, now)
 			return true
@@ -217,7 +217,7 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 	switch step.Act {
 	case ownership.Propose:
 		if !step.Silent && step.Kind != ownership.Abort { // commits wait for who is silent, in sync or joining
-			if s.passed = s.engine.members.enter(s); s.passed == nil {
+			if s.passed = s.changes().enter(s); s.passed == nil {
 				return true
 			}
 		}
@@ -246,8 +246,10 @@ func (s *slot) take(step ownership.Step[member], now time.Time) bool {
 func (s *slot) bring(f *follower, now time.Time) {
 	switch {
 	case !f.started && now.Sub(f.begun) > startPatience:
-		if leave := s.engine.starts.enter(s); leave != nil {
+		if s.short() {
 			s.begin(f) // also of one that is given a copy: it takes none in an epoch that it does not know
+		} else if leave := s.engine.starts.enter(s); leave != nil {
+			s.begin(f)
 			leave()
 		}
 	case f.need && f.copy == nil:

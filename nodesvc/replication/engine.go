@@ -114,6 +114,7 @@ type Engine struct {
 	proposer  *proposer
 	handOvers *gate
 	members   *gate // changes of in-sync sets
+	repairs   *gate // those of slots that lack a replica
 	starts    *gate
 	confirms  *confirms
 	leavers   *leavers
@@ -147,6 +148,7 @@ func Open(config Config) (*Engine, error) {
 	e.proposer, e.confirms, e.commits = newProposer(e), newConfirms(e), newCommits(e)
 	e.trims, e.copies = newTrims(e), newCopies(e)
 	e.handOvers, e.members = newGate(e, handOversAtOnce(e.config), handOversRest, 0), newGate(e, membersMax, 0, membersPause)
+	e.repairs = newGate(e, repairsMax, 0, repairsPause)
 	e.starts = newGate(e, startsMax, 0, startsPause)
 	if err := e.load(); err != nil {
 		return nil, fmt.Errorf("cannot open the slots: %w", err)

@@ -11,6 +11,8 @@ const (
 	handOversRest = 15 // times as long as it took
 	membersMax    = 16 // slots whose in-sync set changes; they go to the control plane together
 	membersPause  = 200 * time.Millisecond
+	repairsMax    = 16 // slots that get a replica they lack
+	repairsPause  = 50 * time.Millisecond
 	startsMax     = 1 // slots that begin to give themselves to another node
 	startsPause   = 50 * time.Millisecond
 	leavesMax     = 16 // slots handed over by a node that stops
@@ -77,6 +79,18 @@ func (g *gate) open() {
 		return
 	}
 }
+
+// changes is the gate that a change of the slot's in-sync set passes. What lacks a replica does not wait for what only
+// moves.
+func (s *slot) changes() *gate {
+	if s.short() {
+		return s.engine.repairs
+	}
+	return s.engine.members
+}
+
+// short reports whether fewer are in sync than the cluster's settings say: one more loss may lose the slot.
+func (s *slot) short() bool { return len(s.config.ISR) < s.engine.replicas() }
 
 // unhindered reports whether changes need not spare requests: none has come for a while, or the node is leaving.
 func (e *Engine) unhindered() bool {

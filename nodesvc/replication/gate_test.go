@@ -67,25 +67,41 @@ func TestGateDoesNotRestWithoutRequests(t *testing.T) {
 	})
 }
 
-// Commits wait for a member that joins. Giving up on one that is gone must not wait for other slots' changes.
-func TestAbortPassesTheGate(t *testing.T) {
-	st := newStage(t, 2)
-	defer st.stopAll()
+// busy is a slot that is served, on a node whose gate for changes of in-sync sets is full.
+func busy(t *testing.T, replicas int) *slot {
+	st := newStage(t, replicas)
+	t.Cleanup(st.stopAll)
 	a := cast(st, 1)[0]
 	st.want(7, "n1")
 	a.put(t, 7, "a", "1")
 	for range membersMax {
 		a.Engine.members.enter(&slot{})
 	}
-	s := a.slot(7)
+	return a.slot(7)
+}
+
+// proposes reports whether the slot asks for a change at once.
+func (s *slot) proposes(kind ownership.Kind) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.take(ownership.Step[member]{Act: ownership.Propose, Kind: ownership.Expand, ISR: s.config.ISR}, time.Now())
-	if s.proposing {
+	s.take(ownership.Step[member]{Act: ownership.Propose, Kind: kind, ISR: s.config.ISR}, time.Now())
+	return s.proposing
+}
+
+// Commits wait for a member that joins. Giving up on one that is gone must not wait for other slots' changes.
+func TestAbortPassesTheGate(t *testing.T) {
+	s := busy(t, 1)
+	if s.proposes(ownership.Expand) {
 		t.Error("an expand does not wait for its turn")
 	}
-	s.take(ownership.Step[member]{Act: ownership.Propose, Kind: ownership.Abort, ISR: s.config.ISR}, time.Now())
-	if !s.proposing {
+	if !s.proposes(ownership.Abort) {
 		t.Error("an abort waits for its turn")
+	}
+}
+
+// A slot that lacks a replica does not wait for those that only move.
+func TestRepairPassesTheGate(t *testing.T) {
+	if s := busy(t, 2); !s.proposes(ownership.Expand) {
+		t.Error("a slot with one replica of two waits for its turn")
 	}
 }

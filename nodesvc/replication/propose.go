@@ -145,5 +145,5 @@ func (s *slot) propose(kind string, primary member, isr []member, silent bool) {
 	s.proposing = true
 	s.engine.proposer.add(s, api.SlotProposal{
 		Slot: s.number, Base: s.config.Epoch, Kind: kind, Primary: primary.Node, ISR: isr, Silent: silent,
-	}, s.passed != nil && !s.engine.unhindered())
+	}, s.passed != nil && !s.short() && !s.engine.unhindered())
 }
