@@ -16,7 +16,7 @@ const (
 	startsMax     = 1 // slots that begin to give themselves to another node
 	startsPause   = 50 * time.Millisecond
 	leavesMax     = 16 // slots handed over by a node that stops
-	restMax       = 500 * time.Millisecond
+	restMax       = 250 * time.Millisecond
 )
 
 // idleAfter is how long no request must have come for changes to go on without a rest.
