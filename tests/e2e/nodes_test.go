@@ -99,11 +99,11 @@ func TestJoinUnderLoad(t *testing.T) {
 	}
 }
 
-// TestCacheKilled: kill -9 of a node that resets, five times. Others answer its keys within 3 s (median).
+// TestCacheKilled: kill -9 of a node that resets, again and again. Others answer its keys within 3 s (median).
 func TestCacheKilled(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 3, NodeArgs: []string{"--store=memory", "--on-down=reset"}})
 	var outages []time.Duration
-	for round := range 5 {
+	for round := range long(3, 10) {
 		victim := round % 3
 		id := api.NodeID(fmt.Sprintf("n%d", victim+1))
 		key := keyOn(t, c, id)
@@ -119,7 +119,7 @@ func TestCacheKilled(t *testing.T) {
 		})
 		c.AwaitConverged()
 	}
-	within(t, "cache killed to answered by another, median of 5", median(outages), 3*time.Second)
+	within(t, "cache killed to answered by another, median", median(outages), 3*time.Second)
 }
 
 // keyOn finds a key whose slot a node holds.
