@@ -19,9 +19,9 @@ const (
 	hotEvery     = 48 * time.Millisecond // a request: 21 a second
 	coldKeys     = 64
 	coldEvery    = 500 * time.Millisecond
-	roundsMax    = 5
 	baselineTime = 6 * time.Second
-	gapMoreMax   = 20 * time.Millisecond
+	gapMoreMax   = 20 * time.Millisecond  // in a long run
+	gapAnyMax    = 250 * time.Millisecond // in any round
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
 )
@@ -45,8 +45,9 @@ func (f *flips) take(feed api.SlotFeed) {
 }
 
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
-// worth mentioning, in slots that move. Every round must be without errors; of the gaps the median of up to five rounds
-// counts, for all processes and clients share one machine. Two good rounds at the start are enough.
+// worth mentioning, in slots that move. How much a round adds to the gaps depends on what else the machine does: nine
+// processes and all clients share its cores. So one round says whether moves hold requests up, and in a long run the
+// median of up to five is what they add; two good rounds at the start are enough.
 func TestMovesAreInvisible(t *testing.T) {
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("R=%d", replicas), func(t *testing.T) {
@@ -54,13 +55,16 @@ func TestMovesAreInvisible(t *testing.T) {
 			for !decided(len(within), len(beyond)) && !t.Failed() {
 				var more time.Duration
 				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, replicas) })
+				if more > gapAnyMax {
+					t.Errorf("moves add %v to the longest gaps of keys", more)
+				}
 				if more <= gapMoreMax {
 					within = append(within, more)
 				} else {
 					beyond = append(beyond, more)
 				}
 			}
-			if len(beyond) > len(within) {
+			if longRun && len(beyond) > len(within) {
 				t.Errorf("moves add %v to the longest gaps of keys, and %v in other rounds; the limit is %v", beyond, within, gapMoreMax)
 			}
 		})
@@ -69,7 +73,8 @@ func TestMovesAreInvisible(t *testing.T) {
 
 // decided reports whether more rounds could not change what the rounds say.
 func decided(within, beyond int) bool {
-	return within == 2 && beyond == 0 || within == roundsMax/2+1 || beyond == roundsMax/2+1
+	most := long(1, 5)/2 + 1
+	return within == 2 && beyond == 0 || within == most || beyond == most
 }
 
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.

@@ -66,7 +66,7 @@ func TestCertificatesRotate(t *testing.T) {
 	o := <-load
 	t.Logf("%d requests while certificates were replaced", o.requests)
 	if len(o.failures) > 0 {
-		t.Errorf("%d of %d requests failed: %.5v", len(o.failures), o.requests, o.failures)
+		t.Errorf("%d of %d requests failed, the first: %s", len(o.failures), o.requests, o.failures[0])
 	}
 	c.RestartMembersElsewhere()
 	c.Await("a write on other addresses", func(ctx context.Context) bool {
