@@ -16,12 +16,11 @@ import (
 // What clients may notice of a move.
 const (
 	hotKeys      = 64
-	hotEvery     = 48 * time.Millisecond // a request: 21 a second
+	hotEvery     = 40 * time.Millisecond // a request: 25 a second
 	coldKeys     = 64
-	coldEvery    = 500 * time.Millisecond
-	baselineTime = 6 * time.Second
-	gapMoreMax   = 20 * time.Millisecond  // in a long run
-	gapAnyMax    = 250 * time.Millisecond // in any round
+	coldEvery    = 250 * time.Millisecond
+	baselineTime = 4 * time.Second
+	gapMoreMax   = 20 * time.Millisecond
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
 )
@@ -45,36 +44,26 @@ func (f *flips) take(feed api.SlotFeed) {
 }
 
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
-// worth mentioning, in slots that move. How much a round adds to the gaps depends on what else the machine does: nine
-// processes and all clients share its cores. So one round says whether moves hold requests up, and in a long run the
-// median of up to five is what they add; two good rounds at the start are enough.
+// worth mentioning, in slots that move. Every round must be without errors; of the gaps the median round counts, for
+// all processes and clients share this machine's few cores.
 func TestMovesAreInvisible(t *testing.T) {
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("R=%d", replicas), func(t *testing.T) {
 			var within, beyond []time.Duration
-			for !decided(len(within), len(beyond)) && !t.Failed() {
+			for len(within) < 2 && len(beyond) < 2 && !t.Failed() {
 				var more time.Duration
 				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, replicas) })
-				if more > gapAnyMax {
-					t.Errorf("moves add %v to the longest gaps of keys", more)
-				}
 				if more <= gapMoreMax {
 					within = append(within, more)
 				} else {
 					beyond = append(beyond, more)
 				}
 			}
-			if longRun && len(beyond) > len(within) {
+			if len(beyond) > len(within) {
 				t.Errorf("moves add %v to the longest gaps of keys, and %v in other rounds; the limit is %v", beyond, within, gapMoreMax)
 			}
 		})
 	}
-}
-
-// decided reports whether more rounds could not change what the rounds say.
-func decided(within, beyond int) bool {
-	most := long(1, 5)/2 + 1
-	return within == 2 && beyond == 0 || within == most || beyond == most
 }
 
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.

@@ -103,7 +103,7 @@ func TestJoinUnderLoad(t *testing.T) {
 func TestCacheKilled(t *testing.T) {
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 3, NodeArgs: []string{"--store=memory", "--on-down=reset"}})
 	var outages []time.Duration
-	for round := range long(3, 10) {
+	for round := range long(5, 10) {
 		victim := round % 3
 		id := api.NodeID(fmt.Sprintf("n%d", victim+1))
 		key := keyOn(t, c, id)

@@ -18,11 +18,8 @@ import (
 	"github.com/stead-io/stead/tests/cluster"
 )
 
-// writeEach is how many requests of a key there are to one that writes.
-const writeEach = 4
-
-// steady is load on chosen keys: one client a key, which writes it and reads it several times, each request at its
-// time, and knows what it must read.
+// steady is load on chosen keys: one client a key, which writes and reads it in turn, each request at its time,
+// and knows what it must read.
 type steady struct {
 	proxies []string
 	stop    context.CancelFunc
@@ -62,7 +59,7 @@ func (s *steady) client(ctx context.Context, client int, key []byte, every time.
 
 func (s *steady) request(proxy int, key []byte, i int) {
 	method, value := http.MethodGet, []byte(nil)
-	if i%writeEach == 0 {
+	if i%2 == 0 {
 		method, value = http.MethodPut, fmt.Appendf(nil, "%s=%d", key, i)
 	}
 	got, err := s.send(method, proxy, key, value)
