@@ -86,7 +86,7 @@ type Replica struct {
 	id        api.MemberID
 	raft      *raft.Raft
 	store     *boltdb.BoltStore
-	transport *raft.NetworkTransport
+	transport quietTransport
 	conf      *raft.Config
 	logger    *raftLogger
 	logs      raft.LogStore
@@ -151,15 +151,20 @@ func Open(config Config, founders []api.MemberID) (_ *Replica, err error) {
 		_ = store.Close()
 		return nil, fmt.Errorf("cannot open snapshots in %s: %w", config.DataDir, err)
 	}
-	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	transport := quietTransport{raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		ServerAddressProvider:   resolver(config.Resolve),
 		Logger:                  logger,
 		Stream:                  newStreamLayer(config),
 		MaxPool:                 transportPool,
 		Timeout:                 transportTimeout,
 		MsgpackUseNewTimeFormat: true,
-	})
-	logs := &logStore{BoltStore: store}
+	})}
+	logs, err := newLogStore(store)
+	if err != nil {
+		_ = transport.Close()
+		_ = store.Close()
+		return nil, err
+	}
 	replica := &Replica{
 		id: config.ID, logger: logger, store: store, transport: transport,
 		logs: logs,

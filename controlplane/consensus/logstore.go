@@ -18,12 +18,23 @@ import (
 // and asked for the entry at the snapshot's index the store answers with the snapshot's term. Whatever
 // the follower had beyond is then found to conflict, and is replaced in Raft's ordinary way.
 type logStore struct {
-	*boltdb.BoltStore
+	*raft.LogCache
 	base atomic.Pointer[position] // of the last snapshot that the log had to be brought in line with
 }
 
 // position is a place in the log.
 type position struct{ index, term uint64 }
+
+// cachedEntries is how many of the newest entries are kept in memory: what is sent to the other members.
+const cachedEntries = 256
+
+func newLogStore(store *boltdb.BoltStore) (*logStore, error) {
+	cache, err := raft.NewLogCache(cachedEntries, store)
+	if err != nil {
+		return nil, fmt.Errorf("cannot cache the Raft log: %w", err)
+	}
+	return &logStore{LogCache: cache}, nil
+}
 
 // GetLog implements raft.LogStore.
 func (s *logStore) GetLog(index uint64, log *raft.Log) error {
@@ -31,7 +42,7 @@ func (s *logStore) GetLog(index uint64, log *raft.Log) error {
 		*log = raft.Log{Index: base.index, Term: base.term, Type: raft.LogNoop}
 		return nil
 	}
-	return s.BoltStore.GetLog(index, log)
+	return s.LogCache.GetLog(index, log)
 }
 
 // align drops what a snapshot covers, unless the log has the very entry that it ends with.
