@@ -73,12 +73,17 @@ type answerKind struct {
 	gzip  bool
 }
 
-// answer is an encoded body; ready is closed when it stands.
+// answer is a body as it is sent; ready is closed when it stands.
 type answer struct {
 	ready   chan struct{}
-	body    []byte
+	body    body
 	problem *api.Problem
 	err     error
+}
+
+type body struct {
+	octets []byte
+	gzip   bool
 }
 
 func (f *fanout) run(ctx context.Context) {
@@ -185,7 +190,7 @@ func (f *fanout) await(ctx context.Context, current *published, after api.Versio
 }
 
 // encoded returns the body of a kind, made by whoever asks for it first.
-func (p *published) encoded(kind answerKind) ([]byte, *api.Problem, error) {
+func (p *published) encoded(kind answerKind) (body, *api.Problem, error) {
 	p.mu.Lock()
 	known, made := p.answers[kind]
 	if !made {
@@ -204,31 +209,37 @@ func (p *published) encoded(kind answerKind) ([]byte, *api.Problem, error) {
 	return known.body, known.problem, known.err
 }
 
-func (p *published) encode(kind answerKind) ([]byte, *api.Problem, error) {
+func (p *published) encode(kind answerKind) (body, *api.Problem, error) {
 	if !kind.gzip {
-		return p.content.encode(kind)
+		octets, problem, err := p.content.encode(kind)
+		return body{octets: octets}, problem, err
 	}
 	kind.gzip = false
 	plain, problem, err := p.encoded(kind)
-	if problem != nil || err != nil {
-		return nil, problem, err
+	if problem != nil || err != nil || len(plain.octets) < compressMin {
+		return plain, problem, err
 	}
-	return compress(plain)
+	octets, err := compress(plain.octets)
+	return body{octets: octets, gzip: true}, nil, err
 }
+
+// compressMin is from how many bytes on a body is worth the time of compressing it, and of each who asked of
+// unpacking it: what changes at a time is mostly less.
+const compressMin = 4 << 10
 
 // compressors are kept: each is most of a megabyte.
 var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-func compress(plain []byte) ([]byte, *api.Problem, error) {
+func compress(plain []byte) ([]byte, error) {
 	var buffer bytes.Buffer
 	writer := compressors.Get().(*gzip.Writer)
 	defer compressors.Put(writer)
 	writer.Reset(&buffer)
 	if _, err := writer.Write(plain); err != nil {
-		return nil, nil, fmt.Errorf("cannot compress an answer: %w", err)
+		return nil, fmt.Errorf("cannot compress an answer: %w", err)
 	}
 	if err := writer.Close(); err != nil {
-		return nil, nil, fmt.Errorf("cannot compress an answer: %w", err)
+		return nil, fmt.Errorf("cannot compress an answer: %w", err)
 	}
-	return buffer.Bytes(), nil, nil
+	return buffer.Bytes(), nil
 }

@@ -67,14 +67,14 @@ type accepted struct {
 func (s *Server) writeRing(w http.ResponseWriter, r *http.Request, p *published, after api.Version, accepts accepted) error {
 	zip := acceptsGzip(r.Header.Get("Accept-Encoding"))
 	media := accepts.full
-	var body []byte
+	var sent body
 	if accepts.delta && after.Generation == p.state.Version().Generation {
 		delta, problem, err := p.encoded(answerKind{media: api.TypeRingDelta, from: after, gzip: zip})
 		switch {
 		case err != nil:
 			return err
 		case problem == nil:
-			media, body = api.TypeRingDelta, delta
+			media, sent = api.TypeRingDelta, delta
 		case accepts.full == "":
 			return problem
 		}
@@ -84,7 +84,7 @@ func (s *Server) writeRing(w http.ResponseWriter, r *http.Request, p *published,
 		problem.Oldest = p.state.OldestVersion().String()
 		return problem
 	}
-	if body == nil {
+	if sent.octets == nil {
 		full, problem, err := p.encoded(answerKind{media: media, gzip: zip})
 		if problem != nil {
 			return problem
@@ -92,23 +92,22 @@ func (s *Server) writeRing(w http.ResponseWriter, r *http.Request, p *published,
 		if err != nil {
 			return err
 		}
-		body = full
+		sent = full
 	}
 	w.Header().Set("ETag", p.state.Version().ETag())
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
-	writeEncoded(w, contentType(media), body, zip)
+	writeEncoded(w, contentType(media), sent)
 	return nil
 }
 
-// writeEncoded writes a body that stands, compressed or not.
-func writeEncoded(w http.ResponseWriter, kind string, body []byte, zip bool) {
+func writeEncoded(w http.ResponseWriter, kind string, sent body) {
 	header := w.Header()
 	header.Set("Content-Type", kind)
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	if zip {
+	header.Set("Content-Length", strconv.Itoa(len(sent.octets)))
+	if sent.gzip {
 		header.Set("Content-Encoding", "gzip")
 	}
-	_, _ = w.Write(body) // the client may be gone
+	_, _ = w.Write(sent.octets) // the client may be gone
 }
 
 func contentType(media string) string {

@@ -82,8 +82,7 @@ func (s *Server) writeSlots(w http.ResponseWriter, r *http.Request, p *published
 	if from.Generation != p.state.Generation {
 		from = api.Version{} // all of it, as everybody gets who cannot go on from what they have
 	}
-	zip := acceptsGzip(r.Header.Get("Accept-Encoding"))
-	body, problem, err := p.encoded(answerKind{media: api.TypeJSON, from: from, gzip: zip})
+	body, problem, err := p.encoded(answerKind{media: api.TypeJSON, from: from, gzip: acceptsGzip(r.Header.Get("Accept-Encoding"))})
 	if problem != nil {
 		return problem
 	}
@@ -91,6 +90,6 @@ func (s *Server) writeSlots(w http.ResponseWriter, r *http.Request, p *published
 		return err
 	}
 	w.Header().Set("Vary", "Accept-Encoding")
-	writeEncoded(w, api.TypeJSON, body, zip)
+	writeEncoded(w, api.TypeJSON, body)
 	return nil
 }
