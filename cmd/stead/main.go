@@ -5,4 +5,9 @@ package main
 
 import "os"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if serves(os.Args[1:]) {
+		relaxTimers()
+	}
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}

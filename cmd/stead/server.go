@@ -34,7 +34,18 @@ type serverFlags struct {
 	stopTimeout time.Duration
 }
 
+// forServers annotates the commands that serve by themselves.
+const forServers = "serves"
+
+// serves reports whether a command line is of such a command.
+func serves(args []string) bool {
+	root, _ := rootCommand()
+	command, _, err := root.Find(args)
+	return err == nil && command.Annotations[forServers] != ""
+}
+
 func (f *serverFlags) add(command *cobra.Command) {
+	command.Annotations = map[string]string{forServers: "yes"}
 	flags := command.Flags()
 	addLogFlags(command, &f.logLevel, &f.logFormat)
 	flags.BoolVar(&f.insecure, "insecure", false,

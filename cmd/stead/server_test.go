@@ -98,3 +98,21 @@ func TestTable(t *testing.T) {
 		t.Errorf("printed\n%swant\n%s", out.String(), want)
 	}
 }
+
+// Servers are executed anew; what asks them, and what serves for another program, is not.
+func TestWhichCommandsServe(t *testing.T) {
+	f := func(want bool, line string) {
+		t.Helper()
+		if got := serves(strings.Fields(line)); got != want {
+			t.Errorf("stead %s: %v", line, got)
+		}
+	}
+	f(true, "control --name c1")
+	f(true, "proxy")
+	f(true, "node --id n1 --listen 127.0.0.1:0")
+	f(false, "sidecar --id n1 -- python3 app.py")
+	f(false, "nodes drain n1")
+	f(false, "dev")
+	f(false, "nonsense")
+	f(false, "")
+}

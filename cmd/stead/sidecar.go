@@ -34,6 +34,7 @@ against requests for keys that live elsewhere, and drain it before it stops.`,
 		},
 	}
 	f.membershipFlags.add(command, &f.config.Listen)
+	command.Annotations = nil // it serves for another, whose program is to be as its author knows it
 	flags, config := command.Flags(), &f.config
 	flags.StringVar(&config.Upstream, "upstream", config.Upstream, "`address` of the server")
 	flags.StringVar(&config.AdminListen, "admin-listen", config.AdminListen, "`address` of health and metrics; without it there is none")
