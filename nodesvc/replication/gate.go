@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -9,8 +10,8 @@ import (
 const (
 	handOversMax  = 1  // slots handed over: their requests wait meanwhile
 	handOversRest = 15 // times as long as it took
-	membersMax    = 16 // slots whose in-sync set changes; they go to the control plane together
-	membersPause  = 200 * time.Millisecond
+	membersMax    = 4  // slots whose in-sync set changes; they go to the control plane together
+	membersPause  = 100 * time.Millisecond
 	repairsMax    = 16 // slots that get a replica they lack
 	repairsPause  = 50 * time.Millisecond
 	startsMax     = 1 // slots that begin to give themselves to another node
@@ -30,7 +31,7 @@ type gate struct {
 	engine *Engine
 	width  int
 	factor time.Duration // of the time a change took, for which its place rests
-	pause  time.Duration // at least
+	pause  time.Duration // at least, and at most twice as long: nodes that began together are not to stay in step
 
 	mu      sync.Mutex
 	taken   int
@@ -66,7 +67,11 @@ func (g *gate) rest(took time.Duration) {
 		g.open()
 		return
 	}
-	time.AfterFunc(max(g.pause, min(g.factor*took, restMax)), g.open)
+	rest := min(g.factor*took, restMax)
+	if g.pause > 0 {
+		rest = max(rest, g.pause+rand.N(g.pause))
+	}
+	time.AfterFunc(rest, g.open)
 }
 
 func (g *gate) open() {

@@ -34,6 +34,32 @@ func TestGateRests(t *testing.T) {
 	})
 }
 
+// A place that pauses does so for a while that differs from time to time.
+func TestGatePauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Engine{attention: newAttention()}
+		g := newGate(e, 1, 0, time.Second)
+		took := map[time.Duration]bool{}
+		for range 8 {
+			e.latencies.since(time.Now())
+			leave := g.enter(&slot{})
+			began := time.Now()
+			leave()
+			for g.taken > 0 {
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+			pause := time.Since(began)
+			if took[pause] = true; pause < time.Second || pause > 2*time.Second {
+				t.Errorf("it paused for %v", pause)
+			}
+		}
+		if len(took) < 2 {
+			t.Errorf("it always pauses for %v", took)
+		}
+	})
+}
+
 // A node that stops hands over more at once, without a rest.
 func TestGateHurriesWhenTheNodeStops(t *testing.T) {
 	e := &Engine{attention: newAttention()}

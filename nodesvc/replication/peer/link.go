@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +112,7 @@ func (l *link) write(config Config) error {
 		if bulk == nil && len(urgent) == 0 {
 			select {
 			case <-l.queue.wake:
+				runtime.Gosched() // whoever is about to send more: it goes out in the same write
 				continue
 			case <-idle.C:
 				bulk = heartbeat()

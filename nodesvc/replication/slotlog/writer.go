@@ -2,6 +2,7 @@ package slotlog
 
 import (
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -69,6 +70,9 @@ func (f *front) take() []*write {
 	for len(f.queue) == 0 && !f.closed {
 		f.work.Wait()
 	}
+	f.mu.Unlock()
+	runtime.Gosched() // whoever is about to write more: it is synced in one
+	f.mu.Lock()
 	writes := f.queue
 	f.queue, f.size = nil, 0
 	f.room.Broadcast()
