@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"slices"
 	"testing"
 	"time"
@@ -23,7 +24,12 @@ import (
 // longRun: STEAD_E2E_LONG is set.
 var longRun = os.Getenv("STEAD_E2E_LONG") != ""
 
+// collectAt is how much garbage this program lets gather, in percent of its few megabytes: with Go's 100 it stops to
+// collect five times a second under load, and what it measures of a cluster would have its own pauses in it.
+const collectAt = 2000
+
 func TestMain(m *testing.M) {
+	debug.SetGCPercent(collectAt)
 	code := m.Run()
 	cluster.RemoveBinary()
 	os.Exit(code)

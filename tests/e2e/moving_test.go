@@ -3,11 +3,16 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/valyala/fasthttp"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/tests/cluster"
@@ -25,10 +30,26 @@ const (
 	flipLeast    = 1000 // requests near a flip
 )
 
+// lightClient costs the cores, which it shares with the cluster that it measures, half of what net/http does. It
+// sends nothing twice.
+var lightClient = &fasthttp.Client{MaxConnsPerHost: hotKeys + coldKeys, MaxIdemponentCallAttempts: 1,
+	ReadTimeout: cluster.Patience, WriteTimeout: cluster.Patience}
+
+func light(method, target string, value []byte) (answer, error) {
+	request, response := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+	defer fasthttp.ReleaseRequest(request)
+	defer fasthttp.ReleaseResponse(response)
+	request.Header.SetMethod(method)
+	request.SetRequestURI(target)
+	request.SetBody(value)
+	err := lightClient.Do(request, response)
+	return answer{status: response.StatusCode(), body: bytes.Clone(response.Body())}, err
+}
+
 // flips watches slots change their primary.
 type flips struct {
 	mu      sync.Mutex
-	primary map[api.Slot]api.NodeID
+	slots   map[api.Slot]api.SlotConfig
 	moments []time.Time
 }
 
@@ -36,11 +57,20 @@ func (f *flips) take(feed api.SlotFeed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, slot := range feed.Slots {
-		if before := f.primary[slot.Slot]; before != "" && before != slot.Primary {
+		if before := f.slots[slot.Slot].Primary; before != "" && before != slot.Primary {
 			f.moments = append(f.moments, time.Now())
 		}
-		f.primary[slot.Slot] = slot.Primary
+		f.slots[slot.Slot] = slot
 	}
+}
+
+// await waits until what was heard of the slots is as wished. It asks nobody, which would be load.
+func (f *flips) await(c *cluster.Cluster, what string, wished func(iter.Seq[api.SlotConfig]) bool) {
+	c.Await(what, func(context.Context) bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return wished(maps.Values(f.slots))
+	})
 }
 
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
@@ -70,21 +100,27 @@ func TestMovesAreInvisible(t *testing.T) {
 func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
 	c := managed(t, replicas, 3, 256)
 	watched, stop := context.WithCancel(t.Context())
-	seen := &flips{primary: map[api.Slot]api.NodeID{}}
+	seen := &flips{slots: map[api.Slot]api.SlotConfig{}}
 	var watching sync.WaitGroup
 	watching.Go(func() { _ = c.Client.WatchSlots(watched, seen.take) })
 	defer watching.Wait()
 	defer stop()
 
-	hot := startSteady(t, c, keysOf(t, c, "n1", hotKeys), hotEvery)
-	cold := startSteady(t, c, coldOnes(), coldEvery)
+	hot := startSteady(t, c, light, keysOf(t, c, "n1", hotKeys), hotEvery)
+	cold := startSteady(t, c, light, coldOnes(), coldEvery)
 	pause(baselineTime / 3) // of connections being made
 	began := time.Now()
 	pause(baselineTime)
 	moving := time.Now()
 	c.AddNode()
-	awaitMoved(t, c, "n4", func(slots int) bool { return slots > 0 })
-	awaitWhole(t, c, replicas)
+	seen.await(c, "n4 to take slots", func(slots iter.Seq[api.SlotConfig]) bool {
+		for slot := range slots {
+			if slot.Primary == "n4" {
+				return whole(slots, replicas)
+			}
+		}
+		return false
+	})
 	stead(t, c, "nodes", "drain", "n1")
 	awaitMoved(t, c, "n1", func(slots int) bool { return slots == 0 })
 	moved := time.Now()

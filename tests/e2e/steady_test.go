@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"sync"
@@ -22,6 +23,7 @@ import (
 // and knows what it must read.
 type steady struct {
 	proxies []string
+	send    sender
 	stop    context.CancelFunc
 	all     sync.WaitGroup
 
@@ -31,11 +33,19 @@ type steady struct {
 	failed  []string
 }
 
+// sender sends one request.
+type sender func(method, target string, value []byte) (answer, error)
+
+// hardy has proxies come and go: it sends again what found its connection closed.
+func hardy(method, target string, value []byte) (answer, error) {
+	return try(context.Background(), method, target, value)
+}
+
 // startSteady sends one request every so often for each key until it is ended; the keys take turns, so that they do
 // not all ask at once.
-func startSteady(t *testing.T, c *cluster.Cluster, keys [][]byte, every time.Duration) *steady {
+func startSteady(t *testing.T, c *cluster.Cluster, send sender, keys [][]byte, every time.Duration) *steady {
 	ctx, stop := context.WithCancel(t.Context())
-	s := &steady{proxies: c.ProxyAddrs, stop: stop, answers: map[string][]time.Time{}, last: map[string][]byte{}}
+	s := &steady{proxies: c.ProxyAddrs, send: send, stop: stop, answers: map[string][]time.Time{}, last: map[string][]byte{}}
 	for i, key := range keys {
 		s.all.Go(func() {
 			pause(every * time.Duration(i) / time.Duration(len(keys)))
@@ -62,7 +72,7 @@ func (s *steady) request(proxy int, key []byte, i int) {
 	if i%2 == 0 {
 		method, value = http.MethodPut, fmt.Appendf(nil, "%s=%d", key, i)
 	}
-	got, err := s.send(method, proxy, key, value)
+	got, err := s.ask(method, proxy, key, value)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answers[string(key)] = append(s.answers[string(key)], time.Now())
@@ -76,13 +86,13 @@ func (s *steady) request(proxy int, key []byte, i int) {
 	}
 }
 
-// send asks one proxy, and the other where the first took no connection: that is the client's part in a restart
+// ask asks one proxy, and the other where the first took no connection: that is the client's part in a restart
 // of proxies.
-func (s *steady) send(method string, proxy int, key, value []byte) (answer, error) {
+func (s *steady) ask(method string, proxy int, key, value []byte) (answer, error) {
 	var got answer
 	var err error
 	for next := range s.proxies {
-		got, err = try(context.Background(), method, kvURL(s.proxies[(proxy+next)%len(s.proxies)], key), value)
+		got, err = s.send(method, kvURL(s.proxies[(proxy+next)%len(s.proxies)], key), value)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			break
 		}
@@ -162,10 +172,17 @@ func awaitWhole(t *testing.T, c *cluster.Cluster, replicas int) {
 	t.Helper()
 	c.Await("every slot to be whole", func(ctx context.Context) bool {
 		feed, err := c.Client.Slots(ctx)
-		return err == nil && !slices.ContainsFunc(feed.Slots, func(slot api.SlotConfig) bool {
-			return slot.Primary == "" || len(slot.ISR) != replicas || len(slot.Want) > 0 && slot.Want[0] != slot.Primary
-		})
+		return err == nil && whole(slices.Values(feed.Slots), replicas)
 	})
+}
+
+func whole(slots iter.Seq[api.SlotConfig], replicas int) bool {
+	for slot := range slots {
+		if slot.Primary == "" || len(slot.ISR) != replicas || len(slot.Want) > 0 && slot.Want[0] != slot.Primary {
+			return false
+		}
+	}
+	return true
 }
 
 // keysOf finds one key for each of so many slots that a node is primary of; "" means any node.

@@ -24,7 +24,7 @@ const (
 // TestRollingRestart: every process is restarted, one after another, under load: no error, nothing lost.
 func TestRollingRestart(t *testing.T) {
 	c := managed(t, 2, 3, 256)
-	load := startSteady(t, c, keysOf(t, c, "", unharmedKeys), unharmedEvery)
+	load := startSteady(t, c, hardy, keysOf(t, c, "", unharmedKeys), unharmedEvery)
 	for i, member := range c.Members {
 		member.Stop()
 		member.Start()
@@ -56,7 +56,7 @@ func readyAt(address string) func(context.Context) bool {
 // TestOwnersOutliveControlPlane: the control plane is gone for a while. Reads and writes go on without an error.
 func TestOwnersOutliveControlPlane(t *testing.T) {
 	c := managed(t, 2, 3, 256)
-	load := startSteady(t, c, keysOf(t, c, "", unharmedKeys), unharmedEvery)
+	load := startSteady(t, c, hardy, keysOf(t, c, "", unharmedKeys), unharmedEvery)
 	for _, member := range c.Members {
 		member.Kill()
 	}
