@@ -39,13 +39,18 @@ func TestGatePauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &Engine{attention: newAttention()}
 		g := newGate(e, 1, 0, time.Second)
+		taken := func() bool {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			return g.taken > 0
+		}
 		took := map[time.Duration]bool{}
 		for range 8 {
 			e.latencies.since(time.Now())
 			leave := g.enter(&slot{})
 			began := time.Now()
 			leave()
-			for g.taken > 0 {
+			for taken() {
 				time.Sleep(time.Millisecond)
 				synctest.Wait()
 			}
