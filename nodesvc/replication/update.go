@@ -34,8 +34,8 @@ type waiter struct {
 func (w *waiter) resolve(result any, err error) {
 	w.once.Do(func() {
 		w.result, w.err = result, err
+		w.free() // first: whoever was told finds the key free
 		close(w.done)
-		w.free()
 	})
 }
 
