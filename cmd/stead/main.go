@@ -3,11 +3,15 @@
 // that turns flags into a Config, opens, waits and closes; what is served and how lives elsewhere.
 package main
 
-import "os"
+import (
+	"os"
+
+	"github.com/stead-io/stead/cmd/stead/slack"
+)
 
 func main() {
 	if serves(os.Args[1:]) {
-		relaxTimers()
+		slack.Relax()
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

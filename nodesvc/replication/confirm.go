@@ -10,7 +10,7 @@ import (
 
 // confirmsInFlight is how many questions to one node are on their way at once: what is asked meanwhile goes
 // with the next.
-const confirmsInFlight = 4
+const confirmsInFlight = 2
 
 // confirms asks other nodes whether they are at the epochs that reads here depend on, many slots at a time.
 type confirms struct {

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stead-io/stead/cmd/stead/slack"
 	"github.com/stead-io/stead/tests/cluster"
 )
 
@@ -29,6 +30,7 @@ var longRun = os.Getenv("STEAD_E2E_LONG") != ""
 const collectAt = 2000
 
 func TestMain(m *testing.M) {
+	slack.Relax()
 	debug.SetGCPercent(collectAt)
 	code := m.Run()
 	cluster.RemoveBinary()

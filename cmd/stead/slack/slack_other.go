@@ -1,0 +1,6 @@
+//go:build !linux
+
+package slack
+
+// Relax does nothing: only Linux has a timer slack.
+func Relax() {}
