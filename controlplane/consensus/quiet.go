@@ -10,8 +10,7 @@ import (
 const quietTime = 50 * time.Millisecond
 
 // quietTransport keeps messages from other members that tell them nothing: with a short commitTimeout Raft sends each
-// of them some 150 a second while nothing happens, which is most of what an idle control plane costs. Heartbeats
-// go another way.
+// of them more than a hundred a second while nothing happens. Heartbeats go another way.
 type quietTransport struct{ *raft.NetworkTransport }
 
 // AppendEntriesPipeline implements raft.Transport.

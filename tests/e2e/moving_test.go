@@ -30,8 +30,8 @@ const (
 	flipLeast    = 1000 // requests near a flip
 )
 
-// lightClient costs the cores, which it shares with the cluster that it measures, half of what net/http does. It
-// sends nothing twice.
+// lightClient costs the cores, which it shares with the cluster that it measures, less than net/http does. It sends
+// nothing twice.
 var lightClient = &fasthttp.Client{MaxConnsPerHost: hotKeys + coldKeys, MaxIdemponentCallAttempts: 1,
 	ReadTimeout: cluster.Patience, WriteTimeout: cluster.Patience}
 

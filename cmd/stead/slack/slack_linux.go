@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// timers is by how much timers may be late. Go's runtime has a thread that looks after those in
-// system calls: it naps for 20 µs at a time while there is work, and Linux lets each nap be longer by the slack, which is
-// 50 µs unless somebody says otherwise. A server that syncs hundreds of times a second, and rests in between, spends
-// more than a sixth of its CPU time on these naps. None of Stead's timers is shorter than a few milliseconds.
+// timers is by how much timers may be late. Go's runtime has a thread that looks after those in system calls: it naps
+// for 20 µs at a time while there is work, and Linux lets each nap be longer by the slack, which is 50 µs unless
+// somebody says otherwise. A node that synced hundreds of times a second, and rested in between, spent more than a
+// sixth of its CPU time on these naps. None of Stead's timers is shorter than a few milliseconds.
 const timers = time.Millisecond
 
 // mark is set in the environment of a process that was executed for its slack: it is not to be again.
