@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -167,11 +169,11 @@ func TestDrain(t *testing.T) {
 		t.Errorf("readyz is %d", status)
 	}
 	until(t, "the end of the listener", func() bool {
-		conn, err := net.Dial("tcp", proxy.Addr())
+		conn, err := net.DialTimeout("tcp", proxy.Addr(), 20*time.Millisecond) // while it is about to end, nobody answers
 		if err == nil {
 			_ = conn.Close()
 		}
-		return err != nil
+		return errors.Is(err, syscall.ECONNREFUSED)
 	})
 	// An idle client has a moment for one more request, and learns from its answer.
 	_, _ = io.WriteString(idle, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -194,6 +196,38 @@ func TestDrain(t *testing.T) {
 	if proxy.Err() != nil {
 		t.Error(proxy.Err())
 	}
+}
+
+// TestNobodyIsLostAtTheDoor: while a proxy stops, a client's connection is refused or gets its answer; none
+// is accepted by the kernel and then reset.
+func TestNobodyIsLostAtTheDoor(t *testing.T) {
+	var clients sync.WaitGroup
+	for range 20 {
+		proxy, _ := start(t, ringOf(t, 1, 1))
+		for range 8 {
+			clients.Go(func() {
+				for {
+					conn, err := net.Dial("tcp", proxy.Addr())
+					if errors.Is(err, syscall.ECONNREFUSED) {
+						return
+					} else if err != nil {
+						t.Errorf("cannot connect: %v", err)
+						return
+					}
+					_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+					if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
+						t.Errorf("connected, and got no answer: %v", err)
+					}
+					_ = conn.Close()
+				}
+			})
+		}
+		time.Sleep(10 * time.Millisecond) // the clients are at it
+		if err := proxy.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	clients.Wait()
 }
 
 // TestDrainDelay: a proxy that has said that it leaves serves new clients for a while, then stops; the end

@@ -48,14 +48,17 @@ func (s Security) ListenFor(address string, callers Callers) (net.Listener, erro
 	if err := s.Check(address); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
-	listener, err := net.Listen("tcp", address)
+	var config net.ListenConfig
+	config.SetMultipathTCP(false) // its sockets take no filter, and Withdraw sets one
+	socket, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
+	door := &listener{Listener: socket, tcp: socket.(*net.TCPListener)}
 	if s.TLS != nil {
-		listener = tls.NewListener(listener, s.TLS.server(callers))
+		door.Listener = tls.NewListener(socket, s.TLS.server(callers))
 	}
-	return listener, nil
+	return door, nil
 }
 
 // ListenPacket opens a UDP socket on host:port, by the same rule as Listen.

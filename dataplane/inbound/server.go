@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/stead-io/stead/api/transport"
 )
 
 // Handler answers requests. Each method writes its answer with Conn.Send.
@@ -56,7 +58,7 @@ type Server struct {
 	fasthttp *fasthttp.Server
 	serving  sync.WaitGroup
 	draining atomic.Bool
-	stopping chan struct{} // closed when draining begins
+	stopping chan struct{} // closed when nobody is accepted any more
 
 	mu    sync.Mutex
 	conns map[*Conn]struct{}
@@ -86,13 +88,14 @@ func Serve(listener net.Listener, config Config) *Server {
 	return s
 }
 
-// Drain stops listening, tells each client with its next answer to leave, and waits for all to go;
+// Drain takes in who is at the door and stops listening, tells each client with its next answer to leave, and waits for all to go;
 // when the context ends it closes the connections that are left.
 func (s *Server) Drain(ctx context.Context) error {
-	s.draining.Store(true)
+	transport.Withdraw(ctx, s.listener)
 	close(s.stopping)
 	err := s.listener.Close()
 	s.serving.Wait()
+	s.draining.Store(true)
 	empty := s.emptied()
 	grace := time.NewTimer(idleGrace)
 	defer grace.Stop()
