@@ -49,7 +49,7 @@ func (s Security) ListenFor(address string, callers Callers) (net.Listener, erro
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
 	var config net.ListenConfig
-	config.SetMultipathTCP(false) // its sockets take no filter, and Withdraw sets one
+	config.SetMultipathTCP(false) // its sockets take no filter, and a proxy that stops sets one
 	socket, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
@@ -59,6 +59,21 @@ func (s Security) ListenFor(address string, callers Callers) (net.Listener, erro
 		door.Listener = tls.NewListener(socket, s.TLS.server(callers))
 	}
 	return door, nil
+}
+
+// listener accepts connections, in TLS or not, and knows the socket beneath.
+type listener struct {
+	net.Listener
+	tcp *net.TCPListener
+}
+
+// Beneath is the socket under a listener of ListenFor; false if the listener is none.
+func Beneath(of net.Listener) (*net.TCPListener, bool) {
+	door, ok := of.(*listener)
+	if !ok {
+		return nil, false
+	}
+	return door.tcp, true
 }
 
 // ListenPacket opens a UDP socket on host:port, by the same rule as Listen.

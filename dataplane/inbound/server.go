@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-
-	"github.com/stead-io/stead/api/transport"
 )
 
 // Handler answers requests. Each method writes its answer with Conn.Send.
@@ -91,7 +89,7 @@ func Serve(listener net.Listener, config Config) *Server {
 // Drain takes in who is at the door and stops listening, tells each client with its next answer to leave, and waits for all to go;
 // when the context ends it closes the connections that are left.
 func (s *Server) Drain(ctx context.Context) error {
-	transport.Withdraw(ctx, s.listener)
+	withdraw(ctx, s.listener)
 	close(s.stopping)
 	err := s.listener.Close()
 	s.serving.Wait()

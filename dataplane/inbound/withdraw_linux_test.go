@@ -1,14 +1,16 @@
-package transport
+package inbound
 
 import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/stead-io/stead/api/transport"
 )
 
 // TestWithdraw: connections that exist are accepted after it, and nobody else can make one.
 func TestWithdraw(t *testing.T) {
-	door, err := (Security{}).Listen("127.0.0.1:0")
+	door, err := (transport.Security{}).Listen("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,7 +23,7 @@ func TestWithdraw(t *testing.T) {
 	withdrawn := make(chan struct{})
 	go func() {
 		defer close(withdrawn)
-		Withdraw(t.Context(), door)
+		withdraw(t.Context(), door)
 	}()
 	select {
 	case <-withdrawn:
