@@ -45,7 +45,7 @@ type SlotStanding string
 const (
 	SlotSettled    SlotStanding = "settled"    // held as wanted
 	SlotMoving     SlotStanding = "moving"     // served, but not yet, or not any more, by all who should hold it
-	SlotStranded   SlotStanding = "stranded"   // its primary is down, and nobody else in sync is up
+	SlotStranded   SlotStanding = "stranded"   // its primary is down, or runs with another store, and nobody else in sync is up
 	SlotRecovering SlotStanding = "recovering" // the state was restored; nobody serves it until stores report
 	SlotUnassigned SlotStanding = "unassigned" // nobody holds it
 )
@@ -53,14 +53,14 @@ const (
 // SlotStandings lists them all.
 var SlotStandings = []SlotStanding{SlotSettled, SlotMoving, SlotStranded, SlotRecovering, SlotUnassigned}
 
-// Standing is how the slot is, given which nodes are down.
-func (c SlotConfig) Standing(down func(NodeID) bool) SlotStanding {
+// Standing is how the slot is, given which replicas are up: their nodes are, with these very stores.
+func (c SlotConfig) Standing(up func(Replica) bool) SlotStanding {
 	switch {
 	case c.Recovering:
 		return SlotRecovering
 	case c.Primary == "":
 		return SlotUnassigned
-	case down(c.Primary):
+	case !up(c.PrimaryReplica()):
 		return SlotStranded
 	case len(c.Want) == 0 || c.asWanted():
 		return SlotSettled
@@ -90,6 +90,11 @@ type SlotNode struct {
 	Store   StoreID    `json:"store,omitempty"`
 	Status  NodeStatus `json:"status"`
 	Left    bool       `json:"left,omitempty"` // it said that it stops
+}
+
+// Runs reports whether a replica is up: the node is, with that store.
+func (n SlotNode) Runs(r Replica) bool {
+	return n.ID == r.Node && n.Status != NodeDown && (r.Store == "" || n.Store == r.Store)
 }
 
 // SlotCursor is a place in the stream of slot configurations: the log index up to which they are told, within

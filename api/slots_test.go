@@ -28,7 +28,7 @@ func TestSlotCursor(t *testing.T) {
 }
 
 func TestSlotStanding(t *testing.T) {
-	down := func(node NodeID) bool { return strings.HasPrefix(string(node), "down") }
+	up := func(r Replica) bool { return !strings.HasPrefix(string(r.Node), "down") && r.Store == "" }
 	isr := func(nodes ...NodeID) (set []Replica) {
 		for _, node := range nodes {
 			set = append(set, Replica{Node: node})
@@ -37,7 +37,7 @@ func TestSlotStanding(t *testing.T) {
 	}
 	f := func(config SlotConfig, want SlotStanding) {
 		t.Helper()
-		if got := config.Standing(down); got != want {
+		if got := config.Standing(up); got != want {
 			t.Errorf("%+v is %s, want %s", config, got, want)
 		}
 	}
@@ -51,6 +51,23 @@ func TestSlotStanding(t *testing.T) {
 	f(SlotConfig{Primary: "a", ISR: isr("a"), Want: []NodeID{"a", "b"}}, SlotMoving)
 	f(SlotConfig{Primary: "a", ISR: isr("a", "b", "c"), Want: []NodeID{"a", "b"}}, SlotMoving)
 	f(SlotConfig{Primary: "down1", ISR: isr("down1"), Want: []NodeID{"a"}}, SlotStranded)
+	f(SlotConfig{Primary: "a", ISR: []Replica{{Node: "a", Store: "gone"}}, Want: []NodeID{"a"}}, SlotStranded)
+}
+
+func TestSlotNodeRuns(t *testing.T) {
+	node := SlotNode{ID: "a", Store: "s1", Status: NodeUp}
+	f := func(node SlotNode, r Replica, want bool) {
+		t.Helper()
+		if got := node.Runs(r); got != want {
+			t.Errorf("%+v runs %v: %v", node, r, got)
+		}
+	}
+	f(node, Replica{Node: "a", Store: "s1"}, true)
+	f(node, Replica{Node: "a"}, true) // of a node that named no store
+	f(node, Replica{Node: "a", Store: "s0"}, false)
+	f(node, Replica{Node: "b", Store: "s1"}, false)
+	node.Status = NodeDown
+	f(node, Replica{Node: "a", Store: "s1"}, false)
 }
 
 func TestSlotProposalsValidate(t *testing.T) {

@@ -240,9 +240,41 @@ func (m *Member) Proxies(now time.Time) []api.Proxy {
 	return list
 }
 
-// CheckNode refuses addresses outside the allow-list. A name could lead anywhere, so where there is a
-// list only IP addresses are taken.
+// storeQuiet is for how long a node must be silent before its store may go on at another address.
+const storeQuiet = time.Second
+
+// CheckNode refuses addresses outside the allow-list, and a copy of a store.
 func (m *Member) CheckNode(registration api.Registration) *api.Problem {
+	if problem := m.checkAddress(registration); problem != nil {
+		return problem
+	}
+	return m.checkCopy(registration, time.Now())
+}
+
+// checkCopy refuses a store that comes from another address while the process that has it is heard of: that would be a
+// copy of its folder, which lacks what was acknowledged since, and would be taken for the original. Whoever comes
+// from the same address has its port, so the process before is gone.
+func (m *Member) checkCopy(asked api.Registration, now time.Time) *api.Problem {
+	node := m.State().Node(asked.ID)
+	if node == nil || node.Session == "" || node.Status == api.NodeDown || asked.StoreID == "" {
+		return nil
+	}
+	is := node.Registration
+	if asked.StoreID != is.StoreID || asked.Nonce == is.Nonce || asked.Address == is.Address || asked.Boot <= is.Boot {
+		return nil
+	}
+	quiet := true
+	m.duties.with(func(tracker *liveness.Tracker, _ *liveness.Fleet) { quiet = tracker.Quiet(asked.ID, storeQuiet, now) })
+	if quiet {
+		return nil
+	}
+	return api.NewProblem(api.CodeNodeAlive, "node %s was heard of a moment ago, at %s, with this very store", is.ID, is.Address).InField("id").
+		WithNext("stop it first; if it is to stay, this is a copy of its data folder: start with an empty one, under another id")
+}
+
+// checkAddress refuses addresses outside the allow-list. A name could lead anywhere, so where there is a list only IP
+// addresses are taken.
+func (m *Member) checkAddress(registration api.Registration) *api.Problem {
 	if len(m.config.NodeCIDRs) == 0 {
 		return nil
 	}

@@ -52,3 +52,41 @@ func TestManagedNodesAreReplaced(t *testing.T) {
 		}
 	}
 }
+
+// TestCopyOfStoreIsRefused: a copy of a node's data folder that is started elsewhere does not take the place of the node
+// while that is heard of. The same process may move, and so may a later start of one that fell silent.
+func TestCopyOfStoreIsRefused(t *testing.T) {
+	l := newLone(t, func(config *Config) {
+		config.Settings.State, config.Settings.SlotBits = api.StateManaged, api.SlotBitsMin
+	})
+	original := api.Registration{
+		ID: "n1", Address: "127.0.0.1:1", State: api.StateManaged, StoreID: api.StoreID(strings.Repeat("a", 32)), Boot: 1, Nonce: "x",
+	}
+	if _, err := l.Propose(t.Context(), fsm.By("test"), fsm.Register{Registration: original}); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, asked api.Registration, heard time.Duration, want api.Code) {
+		t.Helper()
+		now := time.Now()
+		if problem := l.Beat("n1", api.Beat{}, now.Add(-heard)); problem != nil {
+			t.Fatal(problem)
+		}
+		got := api.Code("")
+		if problem := l.checkCopy(asked, now); problem != nil {
+			got = problem.Code
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+	copied, restarted, moved := original, original, original
+	copied.Boot, copied.Nonce, copied.Address = 2, "y", "127.0.0.1:2"
+	restarted.Boot, restarted.Nonce = 2, "y"
+	moved.Address = "127.0.0.1:2"
+	f("a copy", copied, 0, api.CodeNodeAlive)
+	f("a copy, a moment later", copied, storeQuiet-time.Millisecond, api.CodeNodeAlive)
+	f("the store on another machine", copied, storeQuiet, "")
+	f("a restart", restarted, 0, "")
+	f("the same process", moved, 0, "")
+	f("a node that is not listed", api.Registration{ID: "n2", StoreID: original.StoreID}, 0, "")
+}

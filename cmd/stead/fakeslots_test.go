@@ -62,6 +62,9 @@ func fakeFeed(index uint64) api.SlotFeed {
 		Nodes: []api.SlotNode{{ID: "n1", Status: api.NodeUp}, {ID: "n2", Status: api.NodeUp}, {ID: "n3", Status: api.NodeSuspect}, {ID: "n9", Status: api.NodeDown}},
 		Slots: make([]api.SlotConfig, 8),
 	}
+	for i, node := range feed.Nodes {
+		feed.Nodes[i].Store = replica(node.ID).Store
+	}
 	for i := range feed.Slots {
 		feed.Slots[i] = api.SlotConfig{
 			Slot: api.Slot(i), Epoch: 3, Primary: "n1", ISR: []api.Replica{replica("n1"), replica("n3")}, Want: []api.NodeID{"n1", "n3"},

@@ -18,7 +18,7 @@ func slotsCommand() *cobra.Command {
 		Use:   "slots",
 		Short: "Show how the slots are: settled, moving, stranded",
 		Long: fmt.Sprintf(`Count the slots by how they are, and list the first %d that are not settled: moving (served, but not yet
-by all who should hold them), stranded (the primary is down, and nobody else in sync is up), recovering
+by all who should hold them), stranded (the primary is down or runs with another store, and nobody else in sync is up), recovering
 (the state was restored), unassigned. With -o json, all of them.`, slotRowsMax),
 		Args: cobra.NoArgs,
 	}
@@ -39,11 +39,11 @@ func listSlots(s *session, _ []string) error {
 	if s.json {
 		return writeJSON(s.stdout(), feed)
 	}
-	down := downIn(feed.Nodes)
+	up := upIn(feed.Nodes)
 	counts := map[api.SlotStanding]int{}
 	unsettled := table{header: []string{"SLOT", "STATE", "EPOCH", "PRIMARY", "IN SYNC", "WANT"}}
 	for _, slot := range feed.Slots {
-		standing := slot.Standing(down)
+		standing := slot.Standing(up)
 		counts[standing]++
 		if standing != api.SlotSettled && standing != api.SlotUnassigned && len(unsettled.rows) < slotRowsMax {
 			unsettled.add(slot.Slot, standing, slot.Epoch, slot.Primary, memberNames(slot.ISR), nodeNames(slot.Want))
@@ -60,13 +60,13 @@ func listSlots(s *session, _ []string) error {
 	return unsettled.write(s.stdout())
 }
 
-// downIn reports which of the nodes are down; those that are not listed are, too.
-func downIn(nodes []api.SlotNode) func(api.NodeID) bool {
-	alive := map[api.NodeID]bool{}
+// upIn reports which replicas are up; those of nodes that are not listed are not.
+func upIn(nodes []api.SlotNode) func(api.Replica) bool {
+	listed := map[api.NodeID]api.SlotNode{}
 	for _, node := range nodes {
-		alive[node.ID] = node.Status != api.NodeDown
+		listed[node.ID] = node
 	}
-	return func(id api.NodeID) bool { return !alive[id] }
+	return func(r api.Replica) bool { return listed[r.Node].Runs(r) }
 }
 
 func memberNames(set []api.Replica) string {

@@ -307,6 +307,42 @@ func TestMemoryThatIsGone(t *testing.T) {
 	}
 }
 
+// TestMemoryThatIsGoneEverywhere: all processes that held a slot in memory end at once. Its last copy is gone when the
+// last of them is followed by a new one, in whatever order they are.
+func TestMemoryThatIsGoneEverywhere(t *testing.T) {
+	f := func(onLastCopy api.OnLastCopy, first, second string, anew bool) {
+		t.Helper()
+		h := managed(t, 2)
+		h.must(Settings{OnLastCopy: &onLastCopy})
+		h.must(inMemory("n1", 1, 'a'))
+		h.must(inMemory("n2", 2, 'a'))
+		h.want(h.rows("n1 n2", "n2 n1"))
+		var ended []Transition
+		for _, id := range []api.NodeID{"n1", "n2"} {
+			ended = append(ended, Transition{Node: id, Session: h.state.Node(id).Session, Status: api.NodeDown})
+		}
+		h.must(Status{ended})
+		ports := map[string]int{"n1": 1, "n2": 2}
+		h.must(inMemory(first, ports[first], 'b'))
+		if change := h.newest(); change.Lossy {
+			t.Errorf("%s came first: history says %+v while another may have the slots", first, change)
+		}
+		h.must(inMemory(second, ports[second], 'b'))
+		if change := h.newest(); change.Lossy != anew || !strings.Contains(change.Detail, fmt.Sprint(h.state.SlotCount())) {
+			t.Errorf("%s came last: history says %+v of %d slots", second, change, h.state.SlotCount())
+		}
+		for slot := range h.state.SlotCount() {
+			config := h.state.SlotConfig(api.Slot(slot))
+			if served := config.PrimaryReplica().Store == storeOf(string(config.Primary), 'b'); served != anew {
+				t.Fatalf("%s came first: slot %d is %+v", first, slot, config)
+			}
+		}
+	}
+	f(api.OnLastCopyRecreate, "n1", "n2", true)
+	f(api.OnLastCopyRecreate, "n2", "n1", true)
+	f(api.OnLastCopyWait, "n1", "n2", false)
+}
+
 // TestOldDiskReturns: a disk that comes back under its node, after another was put in, is a new process as well.
 func TestOldDiskReturns(t *testing.T) {
 	h := trio(t, 1)

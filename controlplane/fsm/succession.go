@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/ownership"
@@ -120,6 +121,9 @@ func (d *draft) restart(node *Node) (count restarts) {
 			continue
 		}
 		next, outcome := ownership.Restart(slot.config(), member, node.replica(), d.state.up, d.state.prefer(ring.Slot(i)))
+		if outcome == ownership.Moved && !slices.ContainsFunc(next.ISR, d.state.registered) {
+			outcome = ownership.Lost // the others' processes were followed by new ones before: this was the last copy
+		}
 		switch outcome {
 		case ownership.Moved, ownership.Reopened:
 			d.setSlot(ring.Slot(i), slot.with(next, SlotKind(ownership.Promote), ""))

@@ -50,7 +50,8 @@ type Control interface {
 	RosterChanged() <-chan struct{}
 	AdoptRoster(roster api.Roster)
 
-	// CheckNode refuses what this member's own flags forbid: addresses outside the allow-list.
+	// CheckNode refuses what this member's own flags forbid, addresses outside the allow-list, and what only a leader
+	// knows: a copy of a store whose node is heard of.
 	CheckNode(registration api.Registration) *api.Problem
 
 	// Vitals measures the member's log and disk, for its metrics.

@@ -69,13 +69,15 @@ func (v vitals) read(now time.Time) reading {
 
 // standings counts the slots by how they are.
 func standings(state *fsm.State) map[api.SlotStanding]int {
-	down := make(map[api.NodeID]bool)
+	listed := make(map[api.NodeID]api.SlotNode)
 	for _, node := range state.Nodes() {
-		down[node.Registration.ID] = node.Status == api.NodeDown
+		is := node.Registration
+		listed[is.ID] = api.SlotNode{ID: is.ID, Store: is.StoreID, Status: node.Status}
 	}
+	up := func(r api.Replica) bool { return listed[r.Node].Runs(r) }
 	counts := make(map[api.SlotStanding]int)
 	for slot := range state.SlotCount() {
-		counts[state.SlotConfig(api.Slot(slot)).Standing(func(id api.NodeID) bool { return down[id] })]++
+		counts[state.SlotConfig(api.Slot(slot)).Standing(up)]++
 	}
 	return counts
 }

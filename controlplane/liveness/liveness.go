@@ -35,12 +35,14 @@ type Transition struct {
 
 // Tracker remembers when each node was last heard of. It is not safe for concurrent use.
 type Tracker struct {
-	since time.Time // when this leader began to listen
-	nodes map[api.NodeID]*record
-	moves moves
+	since  time.Time // when this leader began to listen
+	judged bool      // what was there when this leader began is known: what is new from here on registered with it
+	nodes  map[api.NodeID]*record
+	moves  moves
 }
 
 type record struct {
+	session  api.SessionID // that was judged last
 	heard    time.Time
 	left     bool // it said that it stops
 	failures int  // probes failed in a row
@@ -116,10 +118,21 @@ func (t *Tracker) LastHeard(id api.NodeID, now time.Time) (ago time.Duration, lo
 	return now.Sub(known.heard), known.load, true
 }
 
+// Quiet reports whether the node was not heard of for a while, as far as this leader can know, or said that it stops.
+func (t *Tracker) Quiet(id api.NodeID, least time.Duration, now time.Time) bool {
+	known, heard := t.nodes[id]
+	if !heard {
+		return now.Sub(t.since) >= least
+	}
+	return known.left || now.Sub(known.heard) >= least
+}
+
 // Judge finds the transitions that are due.
 func (t *Tracker) Judge(subjects []Subject, now time.Time) []Transition {
+	defer func() { t.judged = true }()
 	var due []Transition
 	for _, subject := range subjects {
+		t.meet(subject, now)
 		status, reason := t.judge(subject, now)
 		if status != subject.Status {
 			due = append(due, Transition{
@@ -129,6 +142,15 @@ func (t *Tracker) Judge(subjects []Subject, now time.Time) []Transition {
 		}
 	}
 	return due
+}
+
+// meet lets the silence of a session that is new count from now on: the state lists it before Heard is called.
+func (t *Tracker) meet(subject Subject, now time.Time) {
+	known := t.record(subject.ID)
+	if t.judged && known.session != subject.Session && subject.Status != api.NodeDown && !subject.Static {
+		known.heard, known.left = now, false
+	}
+	known.session = subject.Session
 }
 
 func (t *Tracker) judge(subject Subject, now time.Time) (api.NodeStatus, string) {

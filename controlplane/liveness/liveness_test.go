@@ -29,6 +29,8 @@ func script(subject Subject, lines string) string {
 			tracker.Heard(subject.ID, now, nil)
 		case "leave":
 			tracker.Left(subject.ID)
+		case "register": // as the state has it, before the leader's Heard
+			subject.Session, subject.Status = api.SessionID(fmt.Sprint("1-", ms)), api.NodeUp
 		case "stall":
 			tracker.Restart(now)
 		case "healthy":
@@ -65,6 +67,9 @@ func TestTransitions(t *testing.T) {
 	f("the leader stood still", beating, "0 beat\n5000 stall\n5900\n6000\n7000", "6000:suspect 7000:down")
 	f("the leader stood still, a dead node stays dead", down, "0\n5000 stall\n9000", "")
 	f("leaves", beating, "0 beat\n100 leave\n200\n300 beat", "100:down 300:up")
+	f("registers, and is not heard yet", beating, "0 beat\n1500\n5000\n9000 register\n9999\n10000\n11000", "1500:suspect 5000:down 10000:suspect 11000:down")
+	f("registers, having left", beating, "0 beat\n100 leave\n200 register\n300 beat", "100:down")
+	f("a session of before this leader", down, "0\n3000 register\n3900\n4100", "4100:suspect")
 	f("static", static, "0\n99999", "")
 	f("check fails", checked, "0 healthy\n1 failed\n2 failed\n3 failed\n4 failed\n5 healthy", "1:suspect 3:down 5:up")
 	f("check not run yet", checked, "0\n99999", "")
@@ -104,4 +109,35 @@ func TestFleet(t *testing.T) {
 	if list := fleet.List(at(0), version); len(list) != 1 {
 		t.Fatalf("got %v", list)
 	}
+}
+
+// A node that registers is listed by the state before the leader notes that it was heard.
+func TestNewNodeIsNotSilent(t *testing.T) {
+	tracker := NewTracker(start)
+	tracker.Judge(nil, start)
+	later := start.Add(time.Hour)
+	joined := []Subject{{ID: "n1", Session: "1-7", Status: api.NodeUp, TTL: 2 * time.Second}}
+	if due := tracker.Judge(joined, later); len(due) > 0 {
+		t.Errorf("found %+v of a node that has just registered", due)
+	}
+	if due := tracker.Judge(joined, later.Add(2*time.Second)); len(due) != 1 || due[0].Status != api.NodeDown {
+		t.Errorf("found %+v of a node that was silent since", due)
+	}
+}
+
+func TestQuiet(t *testing.T) {
+	tracker := NewTracker(start)
+	f := func(after time.Duration, want bool) {
+		t.Helper()
+		if got := tracker.Quiet("n1", time.Second, start.Add(after)); got != want {
+			t.Errorf("after %v it is quiet: %v", after, got)
+		}
+	}
+	f(999*time.Millisecond, false) // this leader cannot know yet
+	f(time.Second, true)
+	tracker.Heard("n1", start.Add(2*time.Second), nil)
+	f(2999*time.Millisecond, false)
+	f(3*time.Second, true)
+	tracker.Left("n1")
+	f(2*time.Second, true)
 }

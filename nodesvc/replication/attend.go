@@ -130,7 +130,7 @@ func (s *slot) askAgain(now time.Time) {
 // lags reports whether a replica is left alone for a while, or owes an answer: then it is to be tried again.
 func (s *slot) lags(now time.Time) bool {
 	for _, f := range s.lead.followers {
-		if now.Before(f.blockedUntil) || !f.owes.IsZero() {
+		if s.obstacle(f, now) != "" || !f.owes.IsZero() {
 			return true
 		}
 	}
@@ -204,7 +204,7 @@ func (s *slot) standing(m member, now time.Time) ownership.Standing {
 	is.Acked, is.Known = f.acked, f.known
 	allSent := f.started && !f.need && f.sent == s.last // none of what it lacks is missing from the log
 	is.CaughtUp = allSent && f.known && s.last-f.acked <= joinLagMax
-	is.Blocked = now.Before(f.blockedUntil)
+	is.Blocked = s.obstacle(f, now) != ""
 	is.Silent = !f.owes.IsZero() && now.Sub(f.owes) > s.engine.config.AckTimeout || f.need && s.config.InSync(m)
 	if asked := s.engine.confirms.waiting(m.Node); !asked.IsZero() && now.Sub(asked) > s.engine.config.AckTimeout {
 		is.Silent = true

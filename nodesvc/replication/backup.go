@@ -10,7 +10,8 @@ import (
 )
 
 // onStart follows a primary into an epoch: the log is cut to what both share. A store that has applied more
-// than that cannot take it back, and needs a copy.
+// than that cannot take it back, and needs a copy. So says one that is not in sync and has no room: it refuses the copy
+// that it is offered, and joins nothing meanwhile.
 func (s *slot) onStart(from member, m Start) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -29,7 +30,7 @@ func (s *slot) onStart(from member, m Start) {
 	s.depose()
 	shared := ownership.CommonPrefix(s.meta.History, s.last, m.History, m.Last)
 	s.meta.Acked = max(s.meta.Acked, m.Epoch)
-	need := shared < s.applied || shared < s.meta.Base || s.incoming != nil
+	need := shared < s.applied || shared < s.meta.Base || s.incoming != nil || s.engine.diskFull() && !begun.InSync(s.engine.config.Self)
 	s.follow = follow{primary: from, started: !need}
 	if need {
 		s.adoptEpoch(begun, nil)

@@ -17,6 +17,9 @@ const incomingPatience = time.Minute
 // notNow refuses a copy for a reason that passes by itself.
 const notNow = "not now"
 
+// diskNearlyFull refuses a copy, and keeps a replica that has no room from joining.
+const diskNearlyFull = "its disk is nearly full"
+
 // copyIn is a state that is being received.
 type copyIn struct {
 	from      member
@@ -71,7 +74,7 @@ func (s *slot) onOffer(from member, offer Offer) (have transfer.Progress, refusa
 	case s.changing():
 		return have, notNow
 	case s.engine.diskFull() || !s.engine.hasRoom(offer.Size):
-		return have, "its disk is nearly full"
+		return have, diskNearlyFull
 	}
 	if in := s.incoming; in != nil && in.from == from && in.offer.Copy == offer.Copy {
 		in.heard = time.Now()

@@ -44,7 +44,7 @@ func TestWritesGoOnOnceAReplicaHasRoomAgain(t *testing.T) {
 				t.Fatalf("the primary is not told: full is %v", full)
 			}
 			s.mu.Lock()
-			full = s.lead.full()
+			full = s.full()
 			s.mu.Unlock()
 		}
 	}

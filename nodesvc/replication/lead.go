@@ -125,6 +125,19 @@ func (l *lead) acked(m member) (seq, bool) {
 	return f.acked, f.known
 }
 
+// obstacle is why a follower is left alone for now, empty where it is not: it refused, or has no room and is not in
+// sync. Slots that it joined would take no writes.
+func (s *slot) obstacle(f *follower, now time.Time) string {
+	switch {
+	case now.Before(f.blockedUntil):
+		return f.blocked
+	case f.full && !s.config.InSync(f.member):
+		return diskNearlyFull
+	default:
+		return ""
+	}
+}
+
 // need is who must acknowledge a record and confirm a read.
 func (s *slot) need() []member { return ownership.Need(s.config, s.lead.pending) }
 

@@ -158,8 +158,8 @@ func (s *slot) addMoves(moves *api.Moves, now time.Time) {
 	running := s.lead.handover != nil || len(s.lead.pending) > 0
 	for m, f := range s.lead.followers {
 		running = running || f.copy != nil
-		if now.Before(f.blockedUntil) && len(moves.Blocked) < api.MovesBlockedMax {
-			moves.Blocked = append(moves.Blocked, api.MoveBlocked{Slot: s.number, To: m.Node, Reason: f.blocked})
+		if why := s.obstacle(f, now); why != "" && len(moves.Blocked) < api.MovesBlockedMax {
+			moves.Blocked = append(moves.Blocked, api.MoveBlocked{Slot: s.number, To: m.Node, Reason: why})
 		}
 	}
 	if running {

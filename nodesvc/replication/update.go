@@ -3,6 +3,7 @@ package replication
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,20 +125,19 @@ func (s *slot) mayRecord(stay *stay) error {
 		return api.NewProblem(api.CodeSlotMoving, "the slot is being handed over")
 	case len(s.config.ISR) < s.engine.minInSync():
 		return api.NewProblem(api.CodeTooFewInSync, "%d of at least %d replicas are in sync", len(s.config.ISR), s.engine.minInSync())
-	case s.engine.diskFull() || s.lead.full():
+	case s.engine.diskFull() || s.full():
 		return api.NewProblem(api.CodeStorageFull, "a disk of the slot's replicas is nearly full")
 	default:
 		return nil
 	}
 }
 
-func (l *lead) full() bool {
-	for _, f := range l.followers {
-		if f.full {
-			return true
-		}
-	}
-	return false
+// full reports whether somebody who must acknowledge a record has no room for it.
+func (s *slot) full() bool {
+	return slices.ContainsFunc(s.need(), func(m member) bool {
+		f := s.lead.followers[m]
+		return f != nil && f.full
+	})
 }
 
 // chain is the digest of the records up to and including one.

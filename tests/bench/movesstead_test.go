@@ -57,10 +57,10 @@ func awaitMoving(t testing.TB, c *cluster.Cluster) time.Duration {
 // awaitSettled waits until every slot is where it is wanted, and each of so many nodes is wanted somewhere.
 func awaitSettled(t testing.TB, c *cluster.Cluster, nodes int) {
 	t.Helper()
-	nobodyIsDown := func(api.NodeID) bool { return false }
+	everybodyIsUp := func(api.Replica) bool { return true }
 	awaitSlots(t, c, "the slots to be where they are wanted", func(feed api.SlotFeed) bool {
 		return len(wantedBy(feed)) == nodes && !slices.ContainsFunc(feed.Slots, func(slot api.SlotConfig) bool {
-			return slot.Standing(nobodyIsDown) != api.SlotSettled
+			return slot.Standing(everybodyIsUp) != api.SlotSettled
 		})
 	})
 }

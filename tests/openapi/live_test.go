@@ -92,12 +92,12 @@ func strandedIn(feed []byte) string {
 	if json.Unmarshal(feed, &read) != nil {
 		return ""
 	}
-	down := make(map[api.NodeID]bool)
+	listed := make(map[api.NodeID]api.SlotNode)
 	for _, node := range read.Nodes {
-		down[node.ID] = node.Status == api.NodeDown
+		listed[node.ID] = node
 	}
 	for _, slot := range read.Slots {
-		if slot.Standing(func(id api.NodeID) bool { return down[id] }) == api.SlotStranded {
+		if slot.Standing(func(r api.Replica) bool { return listed[r.Node].Runs(r) }) == api.SlotStranded {
 			return strconv.Itoa(int(slot.Slot))
 		}
 	}
