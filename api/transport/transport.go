@@ -67,8 +67,8 @@ type listener struct {
 	tcp *net.TCPListener
 }
 
-// Beneath is the socket under a listener of ListenFor; false if the listener is none.
-func Beneath(of net.Listener) (*net.TCPListener, bool) {
+// TCP is the socket under a listener of ListenFor; false if the listener is none.
+func TCP(of net.Listener) (*net.TCPListener, bool) {
 	door, ok := of.(*listener)
 	if !ok {
 		return nil, false

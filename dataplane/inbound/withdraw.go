@@ -19,7 +19,7 @@ const (
 // the port closed when the kernel tries again for them, after a second. Of a listener that cannot do so it returns
 // at once.
 func withdraw(ctx context.Context, of net.Listener) {
-	socket, ok := transport.Beneath(of)
+	socket, ok := transport.TCP(of)
 	if !ok || refuseHandshakes(socket) != nil {
 		return
 	}
