@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -203,6 +204,7 @@ func TestDrain(t *testing.T) {
 func TestNobodyIsLostAtTheDoor(t *testing.T) {
 	var clients sync.WaitGroup
 	for range 20 {
+		var answered atomic.Int64
 		proxy, _ := start(t, ringOf(t, 1, 1))
 		for range 8 {
 			clients.Go(func() {
@@ -218,11 +220,12 @@ func TestNobodyIsLostAtTheDoor(t *testing.T) {
 					if _, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil {
 						t.Errorf("connected, and got no answer: %v", err)
 					}
+					answered.Add(1)
 					_ = conn.Close()
 				}
 			})
 		}
-		time.Sleep(10 * time.Millisecond) // the clients are at it
+		until(t, "clients that are at it", func() bool { return answered.Load() > 50 })
 		if err := proxy.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
