@@ -144,10 +144,11 @@ func (s *search) judge(before, after *state, taken step, broken string) string {
 	return state
 }
 
+// report notes a violation. Of several on one level the first by its words stands, whichever worker comes first.
 func (s *search) report(broken string, before uint64, last step) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.found.broken == "" {
+	if s.found.broken == "" || broken < s.found.broken {
 		s.found.broken, s.found.brokenAt, s.found.last = broken, before, last
 	}
 }
