@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"io"
+	"sync/atomic"
 
 	"github.com/stead-io/stead/dataplane/wire"
 )
@@ -32,6 +33,8 @@ type Body struct {
 	spilled bool   // more were read than are kept
 	ended   bool   // the source was read to its end
 	err     error  // why it could not be
+
+	lost atomic.Bool // it has spilled or failed, which is looked at while an upload reads
 }
 
 // Reset makes the body that of another request. The source ends with io.EOF where the body does;
@@ -61,7 +64,7 @@ func (b *Body) Load() error {
 }
 
 // Replayable reports whether all that was read is still there to be sent again.
-func (b *Body) Replayable() bool { return !b.spilled && b.err == nil }
+func (b *Body) Replayable() bool { return !b.lost.Load() }
 
 // Err is why the source failed: ErrBodyTooLarge, or its own error.
 func (b *Body) Err() error { return b.err }
@@ -94,6 +97,7 @@ func (b *Body) more(most int) ([]byte, error) {
 func (b *Body) room(most int) []byte {
 	if !b.spilled && len(b.kept)+most > ReplayMax {
 		b.spilled = true
+		b.lost.Store(true)
 	}
 	if b.spilled {
 		return b.kept[:min(most, cap(b.kept))]
@@ -106,6 +110,7 @@ func (b *Body) room(most int) []byte {
 
 func (b *Body) fail(err error) error {
 	b.err = err
+	b.lost.Store(true)
 	return err
 }
 

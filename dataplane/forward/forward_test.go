@@ -354,3 +354,38 @@ func TestBodySource(t *testing.T) {
 	f("hello", wire.Chunked, 4, ErrBodyTooLarge)
 	f(strings.Repeat("x", LoadMax+1), LoadMax+1, 1<<20, nil)
 }
+
+// stalling is a body that fails when it is told to.
+type stalling struct{ until <-chan struct{} }
+
+func (s stalling) Read(p []byte) (int, error) {
+	<-s.until
+	return 0, io.ErrClosedPipe
+}
+
+// TestNodeBreaksOffWhileABodyIsAwaited: whether it can be sent again is asked while it is
+// read, and fails: which of both comes first is open, but the race detector must have nothing to say.
+func TestNodeBreaksOffWhileABodyIsAwaited(t *testing.T) {
+	fail := make(chan struct{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			_ = conn.Close()
+		}
+		time.AfterFunc(50*time.Millisecond, func() { close(fail) })
+	}()
+	var body Body
+	body.Reset(stalling{fail}, wire.Chunked, 1<<40)
+	request := &Request{
+		Head: []byte("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), Body: &body,
+		Deadline: time.Now().Add(patience), Wait: patience, Patience: patience,
+	}
+	var failure *Failure
+	if _, err := newTransport(t).Send(Target{Node: "n1", Address: listener.Addr().String()}, request); !errors.As(err, &failure) {
+		t.Errorf("got %v", err)
+	}
+}
