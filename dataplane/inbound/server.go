@@ -86,8 +86,8 @@ func Serve(listener net.Listener, config Config) *Server {
 	return s
 }
 
-// Drain takes in who is at the door and stops listening, tells each client with its next answer to leave, and waits for all to go;
-// when the context ends it closes the connections that are left.
+// Drain takes in who is at the door and stops listening, tells each client with its next answer to leave, and
+// waits for all to go; when the context ends it closes the connections that are left.
 func (s *Server) Drain(ctx context.Context) error {
 	withdraw(ctx, s.listener)
 	close(s.stopping)

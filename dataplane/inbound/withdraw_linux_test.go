@@ -47,3 +47,27 @@ func TestWithdraw(t *testing.T) {
 		t.Errorf("what came with the connection was lost: %v", err)
 	}
 }
+
+// TestWithdrawFromAFullHouse: callers that nobody can accept do not hold up the end.
+func TestWithdrawFromAFullHouse(t *testing.T) {
+	door, err := (transport.Security{}).Listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer door.Close()
+	early, err := net.Dial("tcp", door.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer early.Close()
+	withdrawn := make(chan struct{})
+	go func() {
+		defer close(withdrawn)
+		withdraw(t.Context(), door)
+	}()
+	select {
+	case <-withdrawn:
+	case <-time.After(10 * queueEnd):
+		t.Error("still waiting for a caller that nobody accepts")
+	}
+}
