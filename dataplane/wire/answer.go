@@ -62,5 +62,18 @@ func (a *Answer) statusLine(line []byte) error {
 	return nil
 }
 
+// UpgradeTo is the protocol that a 101 (Switching Protocols) changes to, nil unless it names it once.
+func (a *Answer) UpgradeTo() (protocol []byte) {
+	for i := range a.Fields {
+		if field := &a.Fields[i]; field.Kind == Upgrade {
+			if protocol != nil {
+				return nil
+			}
+			protocol = field.Value
+		}
+	}
+	return protocol
+}
+
 // Interim reports an answer that another one follows (RFC 9110, section 15.2).
 func (a *Answer) Interim() bool { return a.Status < 200 }

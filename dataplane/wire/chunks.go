@@ -11,7 +11,7 @@ const (
 // Violations of chunked framing.
 const (
 	errChunkSize      = SyntaxError("a chunk size is not a hexadecimal number")
-	errChunkExtension = SyntaxError("a chunk extension is too long or holds a control octet")
+	errChunkExtension = SyntaxError("a chunk extension is too long, holds a control octet or has quotes that do not end")
 	errChunkEnd       = SyntaxError("a chunk does not end where its size says")
 	errTrailer        = SyntaxError("a trailer is malformed")
 	errTrailersSize   = SyntaxError("the trailers are too long")
@@ -22,6 +22,8 @@ type chunkState uint8
 const (
 	chunkSize      chunkState = iota // digits of the size
 	chunkExtension                   // behind ';'
+	chunkQuoted                      // in quotes there
+	chunkEscaped                     // behind a backslash in those
 	chunkSizeLF                      // LF of the size line
 	chunkData                        // octets of the body
 	chunkDataCR                      // CRLF behind them
@@ -41,10 +43,16 @@ type Chunks struct {
 	left   int64 // octets left of the chunk
 	digits int   // of its size
 	extra  int   // octets of the extension, or of all trailers so far
+
+	trailers []byte // their lines, byte for byte
 }
 
 // Done reports whether the body has ended, its final CRLF included.
 func (c *Chunks) Done() bool { return c.state == chunkDone }
+
+// Trailers are the lines of the trailer section, as they came; nil if there are none. They are whole once
+// the body is Done; see AppendTrailers.
+func (c *Chunks) Trailers() []byte { return c.trailers }
 
 // Next reads on in data: n octets were taken, of which body, the last of them, are octets of the body. It
 // stops behind the first run of those, at the end of data, and at the end of the body. The error is
@@ -75,14 +83,8 @@ func (c *Chunks) step(b byte) error {
 	switch c.state {
 	case chunkSize:
 		return c.stepSize(b)
-	case chunkExtension:
-		c.extra++
-		if b == '\r' {
-			c.state = chunkSizeLF
-		} else if c.extra > chunkExtensionMax || octets[b]&inValue == 0 {
-			return errChunkExtension
-		}
-		return nil
+	case chunkExtension, chunkQuoted, chunkEscaped:
+		return c.stepExtension(b)
 	case chunkSizeLF:
 		return c.stepSizeLF(b)
 	case chunkDataCR:
@@ -122,6 +124,27 @@ func (c *Chunks) stepSize(b byte) error {
 	return nil
 }
 
+// stepExtension passes over an extension. What it has in quotes must end within the line: there are readers who
+// would look for the end behind it.
+func (c *Chunks) stepExtension(b byte) error {
+	if c.state == chunkExtension && b == '\r' {
+		c.state = chunkSizeLF
+		return nil
+	}
+	if c.extra++; c.extra > chunkExtensionMax || octets[b]&inValue == 0 {
+		return errChunkExtension
+	}
+	switch {
+	case c.state == chunkExtension && b == '"', c.state == chunkEscaped:
+		c.state = chunkQuoted
+	case c.state == chunkQuoted && b == '"':
+		c.state = chunkExtension
+	case c.state == chunkQuoted && b == '\\':
+		c.state = chunkEscaped
+	}
+	return nil
+}
+
 func (c *Chunks) stepSizeLF(b byte) error {
 	c.state = chunkData
 	if c.left == 0 {
@@ -135,12 +158,13 @@ func (c *Chunks) stepTrailer(b byte) error {
 	if c.extra++; c.extra > trailersMax {
 		return errTrailersSize
 	}
+	if c.state == trailerStart && b == '\r' {
+		c.state = chunkFinalLF
+		return nil
+	}
+	c.trailers = append(c.trailers, b)
 	switch c.state {
 	case trailerStart:
-		if b == '\r' {
-			c.state = chunkFinalLF
-			return nil
-		}
 		c.state = trailerName
 		return require(b, inToken)
 	case trailerName:

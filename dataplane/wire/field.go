@@ -21,9 +21,46 @@ const (
 	Expect
 	// Upgrade asks for another protocol on this connection.
 	Upgrade
+	// TE says what the sender takes on this connection: trailers, for one.
+	TE
+	// Trailer names the fields that come behind a body in chunks.
+	Trailer
 	// Stead fields are between the proxy and its nodes only.
 	Stead
+
+	// From here on fields belong to the two ends, as Other does, but the proxy has a say in them.
+	// ForwardedFor, ForwardedProto and ForwardedHost are X-Forwarded-For and so on; Forwarded is that of
+	// RFC 7239. They say who asked whom for what, and are worth as much as whoever sent them.
+	ForwardedFor
+	ForwardedProto
+	ForwardedHost
+	Forwarded
+	// ForwardedOther are X-Real-IP and whatever else begins with X-Forwarded-.
+	ForwardedOther
+	// ForwardedAlias could be taken for one of the former: it is spelled with '_'.
+	ForwardedAlias
+	// RequestID is X-Request-Id, in any spelling.
+	RequestID
+	// Via names those that a message came through.
+	Via
+	// TraceParent and TraceState say which trace a request is part of (W3C Trace Context).
+	TraceParent
+	TraceState
 )
+
+// Kinds is a set of kinds.
+type Kinds uint32
+
+// KindsOf makes a set.
+func KindsOf(kinds ...Kind) (set Kinds) {
+	for _, kind := range kinds {
+		set |= 1 << kind
+	}
+	return set
+}
+
+// Has reports whether a kind is in the set.
+func (s Kinds) Has(kind Kind) bool { return s>>kind&1 != 0 }
 
 // Field is one header field of a head.
 type Field struct {
@@ -44,19 +81,20 @@ func (e SyntaxError) Error() string { return string(e) }
 
 // Violations that both requests and answers can show.
 const (
-	errBareLF       = SyntaxError("a line of the head ends in LF without CR")
-	errObsFold      = SyntaxError("a header line begins with white space (obs-fold)")
-	errNoColon      = SyntaxError("a header line has no colon")
-	errFieldName    = SyntaxError("a header name holds an octet that is not a token's")
-	errFieldValue   = SyntaxError("a header value holds a control octet")
-	errEndOfHead    = SyntaxError("the head does not end in an empty line")
-	errLengthTwice  = SyntaxError("Content-Length is repeated")
-	errLengthValue  = SyntaxError("Content-Length is not one decimal number")
-	errLengthAlias  = SyntaxError("a header name could be taken for Content-Length or Transfer-Encoding")
-	errCodingTwice  = SyntaxError("Transfer-Encoding is repeated")
-	errCodingValue  = SyntaxError("Transfer-Encoding is not exactly chunked")
-	errCodingLength = SyntaxError("Content-Length and Transfer-Encoding are both present")
-	errCodingOld    = SyntaxError("Transfer-Encoding in an HTTP/1.0 message")
+	errBareLF         = SyntaxError("a line of the head ends in LF without CR")
+	errObsFold        = SyntaxError("a header line begins with white space (obs-fold)")
+	errNoColon        = SyntaxError("a header line has no colon")
+	errFieldName      = SyntaxError("a header name holds an octet that is not a token's")
+	errFieldValue     = SyntaxError("a header value holds a control octet")
+	errEndOfHead      = SyntaxError("the head does not end in an empty line")
+	errLengthTwice    = SyntaxError("Content-Length is repeated")
+	errLengthValue    = SyntaxError("Content-Length is not one decimal number")
+	errLengthAlias    = SyntaxError("a header name could be taken for Content-Length or Transfer-Encoding")
+	errCodingTwice    = SyntaxError("Transfer-Encoding is repeated")
+	errCodingValue    = SyntaxError("Transfer-Encoding is not exactly chunked")
+	errCodingLength   = SyntaxError("Content-Length and Transfer-Encoding are both present")
+	errConnectionLong = SyntaxError("Connection has too many elements")
+	errCodingOld      = SyntaxError("Transfer-Encoding in an HTTP/1.0 message")
 )
 
 // HeadLength is the length of the head that data begins with, its empty line included; 0 while it
@@ -124,30 +162,50 @@ var known = [...][]struct {
 	name string
 	kind Kind
 }{
-	2:  {{"te", Hop}},
+	2:  {{"te", TE}},
+	3:  {{"via", Via}},
 	4:  {{"host", Host}},
 	6:  {{"expect", Expect}},
-	7:  {{"trailer", Hop}, {"upgrade", Upgrade}},
-	10: {{"connection", Connection}, {"keep-alive", Hop}},
+	7:  {{"trailer", Trailer}, {"upgrade", Upgrade}},
+	9:  {{"forwarded", Forwarded}, {"x-real-ip", ForwardedOther}},
+	10: {{"connection", Connection}, {"keep-alive", Hop}, {"tracestate", TraceState}},
+	11: {{"traceparent", TraceParent}},
+	12: {{"x-request-id", RequestID}},
 	14: {{"content-length", ContentLength}},
-	16: {{"proxy-connection", Hop}},
-	17: {{"transfer-encoding", TransferEncoding}},
+	15: {{"x-forwarded-for", ForwardedFor}},
+	16: {{"proxy-connection", Hop}, {"x-forwarded-host", ForwardedHost}},
+	17: {{"transfer-encoding", TransferEncoding}, {"x-forwarded-proto", ForwardedProto}},
 	18: {{"proxy-authenticate", Hop}},
 	19: {{"proxy-authorization", Hop}},
 }
 
-const steadPrefix = "stead-"
+// Prefixes of names that are of one kind.
+const (
+	steadPrefix     = "stead-"
+	forwardedPrefix = "x-forwarded-"
+)
 
 func kindOf(name []byte) Kind {
+	kind := Other
 	if len(name) < len(known) {
 		for _, candidate := range known[len(name)] {
 			if SameName(name, candidate.name) {
-				return candidate.kind
+				kind = candidate.kind
 			}
 		}
 	}
-	if len(name) > len(steadPrefix) && SameName(name[:len(steadPrefix)], steadPrefix) {
+	switch {
+	case kind == Other && begins(name, steadPrefix):
 		return Stead
+	case kind == Other && begins(name, forwardedPrefix):
+		kind = ForwardedOther
 	}
-	return Other
+	if ForwardedFor <= kind && kind <= ForwardedOther && bytes.IndexByte(name, '_') >= 0 {
+		return ForwardedAlias
+	}
+	return kind
+}
+
+func begins(name []byte, prefix string) bool {
+	return len(name) >= len(prefix) && SameName(name[:len(prefix)], prefix)
 }

@@ -11,6 +11,9 @@ const (
 // lengthDigitsMax keeps a length within an int64 and far from its end.
 const lengthDigitsMax = 18
 
+// optionsMax is how many names Connection may have: each field is compared with all of them.
+const optionsMax = 32
+
 // Head is what requests and answers have in common.
 type Head struct {
 	Minor  int // HTTP/1.Minor
@@ -22,12 +25,13 @@ type Head struct {
 	// Close and KeepAlive: Connection says so.
 	Close, KeepAlive bool
 
-	names    bool // Connection names fields
-	upgrades bool // Connection names Upgrade
-	coded    bool // Transfer-Encoding is present
+	options  [][]byte // of Connection
+	names    bool     // Connection names fields
+	upgrades bool     // Connection names Upgrade
+	coded    bool     // Transfer-Encoding is present
 }
 
-func (h *Head) reset() { *h = Head{Fields: h.Fields[:0]} }
+func (h *Head) reset() { *h = Head{Fields: h.Fields[:0], options: h.options[:0]} }
 
 // fields reads the header fields up to the empty line that ends the head.
 func (h *Head) fields(rest []byte) error {
@@ -61,7 +65,7 @@ func (h *Head) take(field *Field) error {
 	case TransferEncoding:
 		return h.takeCoding(field)
 	case Connection:
-		h.takeConnection(field.Value)
+		return h.takeConnection(field.Value)
 	}
 	return nil
 }
@@ -100,22 +104,31 @@ func (h *Head) takeCoding(field *Field) error {
 	return nil
 }
 
-func (h *Head) takeConnection(list []byte) {
+func (h *Head) takeConnection(list []byte) error {
 	for len(list) > 0 {
 		var option []byte
 		option, list = cutItem(list)
 		switch {
+		case len(option) == 0:
+			continue
 		case EqualFold(option, "close"):
 			h.Close = true
 		case EqualFold(option, "keep-alive"):
 			h.KeepAlive = true
 		case EqualFold(option, "upgrade"):
 			h.upgrades = true
-		case len(option) > 0:
+		default:
 			h.names = true
 		}
+		if h.options = append(h.options, option); len(h.options) > optionsMax {
+			return errConnectionLong
+		}
 	}
+	return nil
 }
+
+// Upgrades reports whether Connection names Upgrade, without which that field means nothing (RFC 9110, section 7.8).
+func (h *Head) Upgrades() bool { return h.upgrades }
 
 // Len counts the fields.
 func (h *Head) Len() int { return len(h.Fields) }
@@ -130,30 +143,29 @@ func (h *Head) Persists() bool {
 }
 
 // HopByHop reports whether a field must not be forwarded as it stands: it belongs to the
-// connection, frames the message, is named by Connection, or is Stead's own. Host always passes.
+// connection, frames the message, is named by Connection, or is Stead's own. Host always passes, and
+// Trailer with a body that trailers can follow.
 func (h *Head) HopByHop(field *Field) bool {
-	switch field.Kind {
-	case Host:
+	switch {
+	case field.Kind == Host:
 		return false
-	case Other:
+	case field.Kind == Other || field.Kind >= ForwardedFor:
 		return h.names && h.Names(field.Name)
+	case field.Kind == Trailer:
+		return h.Length != Chunked || !trailersOnly(field.Value) || h.names && h.Names(field.Name)
 	default:
 		return true
 	}
 }
 
+// NamesFields reports whether Connection names any fields.
+func (h *Head) NamesFields() bool { return h.names }
+
 // Names reports whether Connection names the field.
 func (h *Head) Names(name []byte) bool {
-	for i := range h.Fields {
-		if h.Fields[i].Kind != Connection {
-			continue
-		}
-		for list := h.Fields[i].Value; len(list) > 0; {
-			var option []byte
-			option, list = cutItem(list)
-			if SameName(option, name) {
-				return true
-			}
+	for _, option := range h.options {
+		if SameName(option, name) {
+			return true
 		}
 	}
 	return false

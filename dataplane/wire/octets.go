@@ -1,15 +1,19 @@
 package wire
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // octetClass is a set of the classes an octet belongs to.
 type octetClass uint8
 
 const (
-	inToken  octetClass = 1 << iota // RFC 9110, section 5.6.2
-	inValue                         // what a field value may hold: no controls but HTAB
-	inTarget                        // what a request target may hold
-	inHost                          // what Host may hold: a name, an address, a port
+	inToken   octetClass = 1 << iota // RFC 9110, section 5.6.2
+	inValue                          // what a field value may hold: no controls but HTAB
+	inTarget                         // what a request target may hold
+	inHost                           // what the name of a host may hold
+	inAddress                        // what an address in brackets may hold
 )
 
 var octets = func() (table [256]octetClass) {
@@ -27,24 +31,63 @@ var octets = func() (table [256]octetClass) {
 		if c > ' ' && c != 0x7F && c != '#' {
 			table[i] |= inTarget
 		}
-		if letterOrDigit || strings.IndexByte("!$&'()*+-.;=_~%:[]", c) >= 0 {
-			table[i] |= inHost
+		if letterOrDigit || strings.IndexByte("!$&'()*+-.;=_~%", c) >= 0 {
+			table[i] |= inHost | inAddress
+		}
+		if c == ':' {
+			table[i] |= inAddress
 		}
 	}
 	return table
 }()
 
-func all(text []byte, class octetClass) bool {
-	for _, c := range text {
-		if octets[c]&class == 0 {
+func all[T string | []byte](text T, class octetClass) bool {
+	for i := range len(text) {
+		if octets[text[i]]&class == 0 {
 			return false
 		}
 	}
 	return true
 }
 
+// IsToken reports a token (RFC 9110, section 5.6.2), as names of methods and fields are.
+func IsToken(text []byte) bool { return isToken(text) }
+
+// IsFieldValue reports what may be the value of a field.
+func IsFieldValue(text string) bool { return all(text, inValue) }
+
+// IsTarget reports what may stand between method and version.
+func IsTarget(text string) bool { return text != "" && all(text, inTarget) }
+
+// IsAuthority reports a host with an optional port, as Host holds it.
+func IsAuthority(text string) bool { return isAuthority([]byte(text)) }
+
 func isToken(text []byte) bool      { return len(text) > 0 && all(text, inToken) }
 func isFieldValue(text []byte) bool { return all(text, inValue) }
+
+// isAuthority reports a host with an optional port (RFC 9110, section 7.2): a name, or an address in brackets.
+func isAuthority(text []byte) bool {
+	if len(text) > 0 && text[0] == '[' {
+		address, rest, closed := bytes.Cut(text[1:], []byte{']'})
+		return closed && len(address) > 0 && all(address, inAddress) && (len(rest) == 0 || rest[0] == ':' && isPort(rest[1:]))
+	}
+	name, port, _ := bytes.Cut(text, []byte{':'})
+	return len(name) > 0 && all(name, inHost) && isPort(port)
+}
+
+// isPort reports a port, which may be empty (RFC 3986, section 3.2.3).
+func isPort(text []byte) bool {
+	port := 0
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return false
+		}
+		if port = port*10 + int(c-'0'); port > 1<<16-1 {
+			return false
+		}
+	}
+	return true
+}
 
 // SameName compares a field name with another, taking letters in either case, and '_' for '-'.
 func SameName[T string | []byte](name []byte, other T) bool {

@@ -22,11 +22,13 @@ type Request struct {
 	// Target is what is forwarded: the path and query as sent, or "*". An absolute target leaves
 	// its path here; a CONNECT request leaves its authority.
 	Target []byte
-	Host   []byte // empty only in HTTP/1.0
+	Host   []byte // empty only in HTTP/1.0, where the target names no other
 	// Continue: the client waits for 100 (Continue) before it sends the body.
 	Continue bool
 	// Upgrade is the protocol the client wants to change to; empty if it does not.
 	Upgrade []byte
+	// TakesTrailers: the client says that trailers of the answer are not lost on it.
+	TakesTrailers bool
 
 	hostSeen  bool
 	authority []byte // of an absolute target
@@ -103,7 +105,7 @@ func (r *Request) absoluteTarget(target []byte) error {
 		end = len(rest)
 	}
 	r.scheme, r.authority = scheme, rest[:end]
-	if len(r.authority) == 0 || !all(r.authority, inHost) {
+	if !isAuthority(r.authority) {
 		return errTargetForm
 	}
 	switch path := rest[end:]; {
@@ -127,7 +129,7 @@ func (r *Request) takeField(field *Field) error {
 			return errHostTwice
 		}
 		r.hostSeen = true
-		if !all(field.Value, inHost) {
+		if len(field.Value) > 0 && !isAuthority(field.Value) {
 			return errHostValue
 		}
 		r.Host = field.Value
@@ -140,15 +142,23 @@ func (r *Request) takeField(field *Field) error {
 		if r.upgrades {
 			r.Upgrade = field.Value
 		}
+	case Trailer:
+		if !trailersOnly(field.Value) {
+			return errTrailerField
+		}
+	case TE:
+		if r.Minor == 1 && lists(field.Value, "trailers") && r.Names(field.Name) {
+			r.TakesTrailers = true
+		}
 	}
 	return nil
 }
 
 func (r *Request) checkHost() error {
-	if len(r.Host) == 0 && (r.Minor == 1 || r.hostSeen) {
+	if len(r.Host) == 0 && (r.Minor == 1 || r.hostSeen || r.authority != nil) {
 		return errHostMissing
 	}
-	if r.authority == nil || !r.hostSeen {
+	if r.authority == nil {
 		return nil
 	}
 	port := ":80"

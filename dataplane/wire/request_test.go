@@ -53,6 +53,8 @@ func TestRequestRefused(t *testing.T) {
 	f(with("Content-Length:"), errLengthValue)
 	f(with("Content-Length: 1234567890123456789"), errLengthValue)
 	f(with("Content_Length: 1"), errLengthAlias)
+	f(with("Connection: "+strings.Repeat("b,", optionsMax+1)), errConnectionLong)
+	f(with("Connection: "+strings.Repeat("b,", optionsMax), "Connection: close"), errConnectionLong)
 	f(with("Transfer-Encoding: chunked", "Content-Length: 1"), errCodingLength)
 	f(with("Content-Length: 1", "transfer-encoding: chunked"), errCodingLength)
 	f(with("Transfer-Encoding: chunked", "Transfer-Encoding: chunked"), errCodingTwice)
@@ -70,14 +72,21 @@ func TestRequestRefused(t *testing.T) {
 	f(request("GET / HTTP/1.1"), errHostMissing)
 	f(request("GET / HTTP/1.1", "Host:"), errHostMissing)
 	f(request("GET / HTTP/1.0", "Host:"), errHostMissing)
+	f(request("GET http://h/ HTTP/1.0"), errHostMissing)
 	f(request("GET / HTTP/1.1", "Host: a", "Host: a"), errHostTwice)
 	f(request("GET / HTTP/1.1", "Host: a b"), errHostValue)
 	f(request("GET / HTTP/1.1", "Host: a/b"), errHostValue)
 	f(request("GET / HTTP/1.1", "Host: u@a"), errHostValue)
 	f(request("GET / HTTP/1.1", "Host: a, b"), errHostValue)
+	for _, host := range []string{
+		"a:b", "a:65536", "a:+1", "a:1:2", ":80", "[::1", "[::1]a", "[]", "[::1]:x", "::1", "a[::1]", "[a]b]", "[/]", "\xc3\xa9", "a?b", "a#b", "a\\b", "\"a\"",
+	} {
+		f(request("GET / HTTP/1.1", "Host: "+host), errHostValue)
+	}
 	f(request("GET http://other/ HTTP/1.1", "Host: h"), errHostTarget)
 	f(request("GET http://h:81/ HTTP/1.1", "Host: h"), errHostTarget)
 	f(request("GET http://h@other/ HTTP/1.1", "Host: h"), errTargetForm)
+	f(request("GET http://h:x/ HTTP/1.1", "Host: h"), errTargetForm)
 	f(request("GET ftp://h/ HTTP/1.1", "Host: h"), errTargetForm)
 	f(request("GET http:///x HTTP/1.1", "Host: h"), errTargetForm)
 	f(request("GET h:80 HTTP/1.1", "Host: h"), errTargetForm)
@@ -119,6 +128,9 @@ func TestRequestRead(t *testing.T) {
 	f(request("GET HTTP://H:80/x?y HTTP/1.1", "Host: h"), targetIs("/x?y"))
 	f(request("GET https://h HTTP/1.1", "Host: h:443"), targetIs("/"))
 	f(request("GET http://[::1]:8080/ HTTP/1.1", "Host: [::1]:8080"), targetIs("/"))
+	for _, host := range []string{"h:", "h:65535", "h:080", "[::1]", "[::1]:", "[fe80::1%25en0]:80", "a_b.c-d~", "1.2.3.4:5", "%41", "xn--caf-dma"} {
+		f(request("GET / HTTP/1.1", "Host: "+host), func(r *Request) bool { return string(r.Host) == host })
+	}
 	f(request("OPTIONS * HTTP/1.1", "Host: h"), targetIs("*"))
 	f(request("OPTIONS http://h HTTP/1.1", "Host: h"), targetIs("*"))
 	f(request("GET /x HTTP/1.0"), targetIs("/x"))
@@ -142,7 +154,7 @@ func TestHopByHop(t *testing.T) {
 	var parsed Request
 	text := request("GET / HTTP/1.1", "Host: h", "Connection: x-mine, host, , close", "X-Mine: 1", "X_Mine: 2", "Keep-Alive: 5",
 		"Proxy-Connection: x", "TE: trailers", "Trailer: X", "Upgrade: h2c", "Proxy-Authorization: x", "Proxy-Authenticate: x",
-		"Expect: 100-continue", "Content-Length: 3", "Stead-Key: x", "STEAD_EPOCH: 9", "Accept: */*", "Stead: y")
+		"Expect: 100-continue", "Content-Length: 3", "Stead-Key: x", "STEAD_EPOCH: 9", "Stead-: 1", "stead_: 1", "Accept: */*", "Stead: y")
 	if err := parsed.Parse([]byte(text)); err != nil {
 		t.Fatal(err)
 	}
@@ -199,4 +211,18 @@ func TestSafe(t *testing.T) {
 	f("DELETE", false)
 	f("POST", false)
 	f("get", false)
+}
+
+// BenchmarkManyNames is the head that costs most to forward: fields and names of fields, as many as fit.
+func BenchmarkManyNames(b *testing.B) {
+	head := []byte("GET / HTTP/1.1\r\nHost: h\r\nConnection: " + strings.Repeat("b,", optionsMax) + "\r\n" + strings.Repeat("a:\r\n", 3800) + "\r\n")
+	var parsed Request
+	for b.Loop() {
+		if parsed.Parse(head) != nil {
+			b.Fatal("not read")
+		}
+		for i := range parsed.Fields {
+			_ = parsed.HopByHop(&parsed.Fields[i])
+		}
+	}
 }
