@@ -202,10 +202,12 @@ func (t *TLS) client(expected Identity) *tls.Config {
 }
 
 // shake turns a connection into one with whom was expected, or closes it.
-func (t *TLS) shake(ctx context.Context, conn net.Conn, expected Identity) (net.Conn, error) {
+func (t *TLS) shake(ctx context.Context, conn net.Conn, expected Identity, protocols []string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, DialTimeout)
 	defer cancel()
-	secured := tls.Client(conn, t.client(expected))
+	config := t.client(expected)
+	config.NextProtos = protocols
+	secured := tls.Client(conn, config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close()
 		return nil, &net.OpError{Op: "dial", Net: "tcp", Addr: conn.RemoteAddr(), Err: fmt.Errorf("%w: %w", ErrDistrust, err)}

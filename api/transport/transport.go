@@ -7,7 +7,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -35,16 +34,26 @@ type Security struct {
 	Insecure bool
 	// TLS protects every connection, whatever the address. Nil: all is in the clear.
 	TLS *TLS
+	// Certificate is shown to whoever connects to a listener, where those are clients from outside the cluster: they
+	// are asked for none. It is for listeners alone, and for those without TLS above.
+	Certificate *Certificate
 }
 
+// Encrypted reports whether connections to a listener are in TLS.
+func (s Security) Encrypted() bool { return s.TLS != nil || s.Certificate != nil }
+
+// Beneath wraps a connection that was accepted, before TLS sees anything of it. Accept waits for it: it must
+// not wait for the caller.
+type Beneath func(net.Conn) net.Conn
+
 // Listen is ListenFor anybody with a certificate of the cluster, where there is TLS.
-func (s Security) Listen(address string) (net.Listener, error) {
-	return s.ListenFor(address, Callers{})
+func (s Security) Listen(address string, beneath ...Beneath) (net.Listener, error) {
+	return s.ListenFor(address, Callers{}, beneath...)
 }
 
 // ListenFor opens a TCP listener on host:port; port 0 picks a free one. With TLS its connections are
 // *tls.Conn, whose handshake happens at their first use: Accept waits for no caller.
-func (s Security) ListenFor(address string, callers Callers) (net.Listener, error) {
+func (s Security) ListenFor(address string, callers Callers, beneath ...Beneath) (net.Listener, error) {
 	if err := s.Check(address); err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
@@ -54,11 +63,7 @@ func (s Security) ListenFor(address string, callers Callers) (net.Listener, erro
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen on %s: %w", address, err)
 	}
-	door := &listener{Listener: socket, tcp: socket.(*net.TCPListener)}
-	if s.TLS != nil {
-		door.Listener = tls.NewListener(socket, s.TLS.server(callers))
-	}
-	return door, nil
+	return s.door(socket.(*net.TCPListener), callers, beneath), nil
 }
 
 // listener accepts connections, in TLS or not, and knows the socket beneath.
@@ -74,6 +79,20 @@ func TCP(of net.Listener) (*net.TCPListener, bool) {
 		return nil, false
 	}
 	return door.tcp, true
+}
+
+// wrapped is a listener with something around its connections.
+type wrapped struct {
+	net.Listener
+	wrap Beneath
+}
+
+func (w wrapped) Accept() (net.Conn, error) {
+	conn, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return w.wrap(conn), nil
 }
 
 // ListenPacket opens a UDP socket on host:port, by the same rule as Listen.
@@ -102,7 +121,7 @@ func (s Security) Check(address string) error {
 	if s.TLS != nil && s.TLS.loaded.Get().certificate == nil {
 		return ErrNoCertificate
 	}
-	if s.Insecure || s.TLS != nil {
+	if s.Insecure || s.Encrypted() {
 		return nil
 	}
 	if host == "" {
@@ -128,14 +147,14 @@ func onlyLoopback(addresses []net.IP) error {
 }
 
 // Dial connects to host:port over TCP, whichever address family answers. With TLS, the other end must
-// be whom the caller expects.
-func (s Security) Dial(ctx context.Context, address string, expected Identity) (net.Conn, error) {
+// be whom the caller expects, and is offered the protocols, if there are any.
+func (s Security) Dial(ctx context.Context, address string, expected Identity, protocols ...string) (net.Conn, error) {
 	dialer := net.Dialer{Timeout: DialTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil || s.TLS == nil {
 		return conn, err
 	}
-	return s.TLS.shake(ctx, conn, expected)
+	return s.TLS.shake(ctx, conn, expected, protocols)
 }
 
 // Scheme is that of the URLs of what is served: http or https.
@@ -157,6 +176,23 @@ func (s Security) Transport(expected Identity) *http.Transport {
 		DialContext:    func(context.Context, string, string) (net.Conn, error) { return nil, errClear },
 		DialTLSContext: dial,
 	}
+}
+
+// TransportH2 is Transport to somebody who speaks HTTP/2 from the first octet on.
+func (s Security) TransportH2(expected Identity) *http.Transport {
+	t := &http.Transport{Protocols: new(http.Protocols)}
+	dial := func(ctx context.Context, _, address string) (net.Conn, error) {
+		return s.Dial(ctx, address, expected, ProtocolH2)
+	}
+	if s.TLS == nil {
+		t.DialContext = dial
+		t.Protocols.SetUnencryptedHTTP2(true)
+		return t
+	}
+	t.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, errClear }
+	t.DialTLSContext = dial
+	t.Protocols.SetHTTP2(true)
+	return t
 }
 
 // CheckOwn reports whether this process's certificate is the one it needs to be who it says it is.
