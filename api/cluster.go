@@ -25,7 +25,20 @@ const (
 	NoKeyReject NoKey = "reject"
 	// NoKeyAny sends the request to some node that is up.
 	NoKeyAny NoKey = "any"
+	// NoKeySticky gives the client a key of its own, in a cookie called KeyCookie.
+	NoKeySticky NoKey = "sticky"
 )
+
+// KeyCookie is the cookie that carries the key that a client was given.
+const KeyCookie = "stead-key"
+
+// Validate refuses what is none of the values above.
+func (n NoKey) Validate() *Problem {
+	if n != NoKeyReject && n != NoKeyAny && n != NoKeySticky {
+		return NewProblem(CodeInvalid, "%q is none of reject, any, sticky", Clip(string(n))).InField("no_key")
+	}
+	return nil
+}
 
 // Bounds of the ring's geometry.
 const (
@@ -40,7 +53,8 @@ const (
 const HashSipHash24 = "siphash-2-4"
 
 // Settings are what all parts of a cluster must agree on. Service, State, SlotBits and Hash are
-// fixed when the cluster is made; Keys and NoKey are guarded while nodes hold slots.
+// fixed when the cluster is made; Keys, and NoKey once it is sticky, are
+// guarded while nodes hold slots.
 type Settings struct {
 	Service  string   `json:"service"`
 	State    State    `json:"state"`
@@ -91,8 +105,8 @@ func (s Settings) Validate() *Problem {
 	if s.State != StateNone && s.State != StateManaged && s.State != StateHooks {
 		return NewProblem(CodeInvalid, "%q is not none, managed or hooks", Clip(string(s.State))).InField("state")
 	}
-	if s.NoKey != NoKeyReject && s.NoKey != NoKeyAny {
-		return NewProblem(CodeInvalid, "%q is neither reject nor any", Clip(string(s.NoKey))).InField("no_key")
+	if problem := s.NoKey.Validate(); problem != nil {
+		return problem
 	}
 	if s.SlotBits < SlotBitsMin || s.SlotBits > SlotBitsMax {
 		return NewProblem(CodeInvalid, "2^%d slots: k must be %d to %d", s.SlotBits, SlotBitsMin, SlotBitsMax).InField("slot_bits")
@@ -126,6 +140,19 @@ func (s Settings) validateReplication() *Problem {
 		return NewProblem(CodeInvalid, "%q is neither wait nor recreate", Clip(string(s.OnLastCopy))).InField("on_last_copy")
 	}
 	return nil
+}
+
+// KeyRules are the rules that requests are read by: those of Keys and, where requests without a key
+// get one in a cookie, last the one that reads it.
+func (s Settings) KeyRules() ([]KeyRule, *Problem) {
+	rules, problem := ParseKeyRules(s.Keys)
+	if problem == nil {
+		problem = s.NoKey.Validate()
+	}
+	if problem == nil && s.NoKey == NoKeySticky {
+		rules = append(rules, KeyRule{Source: KeyFromCookie, Name: KeyCookie})
+	}
+	return rules, problem
 }
 
 // Bounds on key rules.

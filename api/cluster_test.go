@@ -29,7 +29,7 @@ func TestSettingsValidate(t *testing.T) {
 	}
 	f("service", api.CodeInvalid, func(s *api.Settings) { s.Service = "" })
 	f("state", api.CodeInvalid, func(s *api.Settings) { s.State = "liquid" })
-	f("no_key", api.CodeInvalid, func(s *api.Settings) { s.NoKey = "sticky" })
+	f("no_key", api.CodeInvalid, func(s *api.Settings) { s.NoKey = "random" })
 	f("slot_bits", api.CodeInvalid, func(s *api.Settings) { s.SlotBits = 7 })
 	f("slot_bits", api.CodeInvalid, func(s *api.Settings) { s.SlotBits = 17 })
 	f("replicas", api.CodeInvalid, func(s *api.Settings) { s.Replicas = 0 })

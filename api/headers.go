@@ -23,6 +23,10 @@ const (
 	// HeaderNode names the node that served a request, if it was asked for with HeaderShow.
 	HeaderNode = "Stead-Node"
 
+	// HeaderMux is on a proxy's request for stead-mux/1, with the version as its value: no client's request
+	// that came through a proxy has it.
+	HeaderMux = "Stead-Mux"
+
 	// HeaderCluster, HeaderIndex and HeaderLeader are on every answer of the control API.
 	HeaderCluster = "Stead-Cluster"
 	HeaderIndex   = "Stead-Index"

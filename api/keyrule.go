@@ -8,33 +8,39 @@ import (
 // KeySource says which part of a request a key rule reads.
 type KeySource string
 
-// Sources of the sharding key. Cookie, host and JSON pointer rules are named in the contract and
-// come with a later version; until then they are refused as unsupported.
+// Sources of the sharding key.
 const (
 	KeyFromHeader KeySource = "header"
 	KeyFromPath   KeySource = "path"
 	KeyFromQuery  KeySource = "query"
+	KeyFromCookie KeySource = "cookie"
+	KeyFromHost   KeySource = "host"
+	KeyFromJSON   KeySource = "json"
 )
 
 // KeyRule is one parsed rule of Settings.Keys.
 //
-//	header:X-Shard-Key     the value of that header, exactly as sent
-//	path:/kv/{key}         one raw path segment, percent-decoded once
-//	path:/files/{key...}   the rest of the raw path, percent-decoded once
-//	query:tenant           the value of that query parameter, percent-decoded once ('+' stays '+')
+//	header:X-Shard-Key         the value of that header, exactly as sent
+//	path:/kv/{key}             one raw path segment, percent-decoded once
+//	path:/files/{key...}       the rest of the raw path, percent-decoded once
+//	query:tenant               the value of that query parameter, percent-decoded once ('+' stays '+')
+//	cookie:session             the value of that cookie, exactly as sent
+//	host:{key}.example.com     one label of the host name, in lower case
+//	host:{key...}.example.com  all labels before the suffix, in lower case; without a suffix, the host name
+//	json:/user/id              the string or integer at that JSON pointer (RFC 6901) in the body
 type KeyRule struct {
 	Source KeySource
-	Name   string // header or query name; empty for a path
+	Name   string // of header, parameter or cookie; the JSON pointer; empty for a path or host
 	Prefix string // raw path before the key, beginning with "/"
-	Suffix string // raw path after the key segment
-	Rest   bool   // {key...}: the key is everything behind Prefix
+	Suffix string // raw path after the key segment, or host name after the key, beginning with "."
+	Rest   bool   // {key...}: the key is everything behind Prefix, or before Suffix
 }
 
 // ParseKeyRule reads one rule.
 func ParseKeyRule(text string) (KeyRule, error) {
 	source, rest, found := strings.Cut(text, ":")
 	if !found {
-		return KeyRule{}, fmt.Errorf("key rule %q has no colon; write header:Name, path:/kv/{key} or query:name", Clip(text))
+		return KeyRule{}, fmt.Errorf("key rule %q has no colon; write header:Name, path:/kv/{key}, query:name, cookie:name, host:{key}.example.com or json:/pointer", Clip(text))
 	}
 	switch KeySource(source) {
 	case KeyFromHeader:
@@ -43,10 +49,14 @@ func ParseKeyRule(text string) (KeyRule, error) {
 		return queryRule(text, rest)
 	case KeyFromPath:
 		return pathRule(text, rest)
-	case "cookie", "host", "json":
-		return KeyRule{}, fmt.Errorf("key rule %q: %s rules are not in this version", Clip(text), source)
+	case KeyFromCookie:
+		return cookieRule(text, rest)
+	case KeyFromHost:
+		return hostRule(text, rest)
+	case KeyFromJSON:
+		return jsonRule(text, rest)
 	default:
-		return KeyRule{}, fmt.Errorf("key rule %q begins with none of header, path, query", Clip(text))
+		return KeyRule{}, fmt.Errorf("key rule %q begins with none of header, path, query, cookie, host, json", Clip(text))
 	}
 }
 
@@ -78,68 +88,4 @@ func (r KeyRule) same(other KeyRule) bool {
 		r.Name = other.Name
 	}
 	return r == other
-}
-
-func headerRule(text, name string) (KeyRule, error) {
-	if !isToken(name) {
-		return KeyRule{}, fmt.Errorf("key rule %q: %q is not a header name", Clip(text), Clip(name))
-	}
-	if strings.HasPrefix(strings.ToLower(name), "stead-") {
-		return KeyRule{}, fmt.Errorf("key rule %q: Stead-* headers are the proxy's own", Clip(text))
-	}
-	for _, hop := range hopByHop {
-		if strings.EqualFold(name, hop) {
-			return KeyRule{}, fmt.Errorf("key rule %q: %s belongs to one connection and is not forwarded", Clip(text), hop)
-		}
-	}
-	return KeyRule{Source: KeyFromHeader, Name: name}, nil
-}
-
-// hopByHop are headers that no proxy may forward (RFC 9110, section 7.6.1) or that frame the message.
-var hopByHop = []string{
-	"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-	"TE", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Host",
-}
-
-func queryRule(text, name string) (KeyRule, error) {
-	if name == "" || strings.ContainsAny(name, "&=#%+ ") || !isPrintable(name) {
-		return KeyRule{}, fmt.Errorf("key rule %q: %q is not a plain query parameter name", Clip(text), Clip(name))
-	}
-	return KeyRule{Source: KeyFromQuery, Name: name}, nil
-}
-
-func pathRule(text, pattern string) (KeyRule, error) {
-	if !strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, "?# ") || !isPrintable(pattern) {
-		return KeyRule{}, fmt.Errorf("key rule %q: the pattern is not a path such as /kv/{key}", Clip(text))
-	}
-	if prefix, found := strings.CutSuffix(pattern, "{key...}"); found {
-		if !strings.HasSuffix(prefix, "/") || strings.ContainsAny(prefix, "{}") {
-			return KeyRule{}, fmt.Errorf("key rule %q: {key...} must follow a / and be the only placeholder", Clip(text))
-		}
-		return KeyRule{Source: KeyFromPath, Prefix: prefix, Rest: true}, nil
-	}
-	prefix, suffix, found := strings.Cut(pattern, "{key}")
-	if !found || !strings.HasSuffix(prefix, "/") || suffix != "" && suffix[0] != '/' || strings.ContainsAny(prefix+suffix, "{}") {
-		return KeyRule{}, fmt.Errorf("key rule %q: exactly one whole segment must be {key}", Clip(text))
-	}
-	return KeyRule{Source: KeyFromPath, Prefix: prefix, Suffix: suffix}, nil
-}
-
-func isToken(name string) bool {
-	for _, c := range []byte(name) {
-		letterOrDigit := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if !letterOrDigit && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
-			return false
-		}
-	}
-	return name != ""
-}
-
-func isPrintable(text string) bool {
-	for _, c := range []byte(text) {
-		if c <= ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
 }

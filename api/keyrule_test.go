@@ -25,6 +25,14 @@ func TestParseKeyRule(t *testing.T) {
 	f("path:/v1/{key}/", api.KeyRule{Source: api.KeyFromPath, Prefix: "/v1/", Suffix: "/"})
 	f("path:/files/{key...}", api.KeyRule{Source: api.KeyFromPath, Prefix: "/files/", Rest: true})
 	f("path:/{key...}", api.KeyRule{Source: api.KeyFromPath, Prefix: "/", Rest: true})
+	f("cookie:session", api.KeyRule{Source: api.KeyFromCookie, Name: "session"})
+	f("cookie:__Host-sid", api.KeyRule{Source: api.KeyFromCookie, Name: "__Host-sid"})
+	f("host:{key}.example.com", api.KeyRule{Source: api.KeyFromHost, Suffix: ".example.com"})
+	f("host:{key...}.a-b_c.1", api.KeyRule{Source: api.KeyFromHost, Suffix: ".a-b_c.1", Rest: true})
+	f("host:{key...}", api.KeyRule{Source: api.KeyFromHost, Rest: true})
+	f("json:/user/id", api.KeyRule{Source: api.KeyFromJSON, Name: "/user/id"})
+	f("json:/", api.KeyRule{Source: api.KeyFromJSON, Name: "/"})
+	f("json:/a~1b/~0/0/größe", api.KeyRule{Source: api.KeyFromJSON, Name: "/a~1b/~0/0/größe"})
 }
 
 func TestParseKeyRuleRefuses(t *testing.T) {
@@ -38,9 +46,33 @@ func TestParseKeyRuleRefuses(t *testing.T) {
 	f("X-Shard-Key", "no colon")
 	f("body:/id", "begins with none")
 	f("Header:X", "begins with none")
-	f("cookie:session", "not in this version")
-	f("host:{key}.example.com", "not in this version")
-	f("json:/user/id", "not in this version")
+	f("host", "no colon")
+	f("cookie:", "not a cookie name")
+	f("cookie:a b", "not a cookie name")
+	f("cookie:a=b", "not a cookie name")
+	f("cookie:sitzung-ä", "not a cookie name")
+	f("host:", "neither {key}")
+	f("host:{key}", "neither {key}")
+	f("host:example.com", "neither {key}")
+	f("host:api-{key}.example.com", "neither {key}")
+	f("host:{key}example.com", "not a dot and a domain")
+	f("host:{key}.", "not a dot and a domain")
+	f("host:{key}..com", "not a dot and a domain")
+	f("host:{key}.Example.com", "not a dot and a domain")
+	f("host:{key}.example.com.", "not a dot and a domain")
+	f("host:{key}.example.com:80", "not a dot and a domain")
+	f("host:{key}.{key}", "not a dot and a domain")
+	f("host:{key...}.", "not a dot and a domain")
+	f("host:{key...}{key}", "not a dot and a domain")
+	f("json:", "not a JSON pointer")
+	f("json:id", "not a JSON pointer")
+	f("json:#/id", "not a JSON pointer")
+	f("json:/user id", "not a JSON pointer")
+	f("json:/a\x00", "not a JSON pointer")
+	f("json:/a\xff", "not a JSON pointer")
+	f("json:/a~", "~0")
+	f("json:/a~2", "~0")
+	f("json:/~0~", "~0")
 	f("header:", "not a header name")
 	f("header:X Key", "not a header name")
 	f("header:X-Schlüssel", "not a header name")
@@ -83,12 +115,15 @@ func TestParseKeyRules(t *testing.T) {
 	f([]string{"query:a", "query:" + strings.Repeat("b", api.KeyRuleLengthMax)}, "keys[1]")
 	f([]string{"query:a", "nonsense"}, "keys[1]")
 	f([]string{"query:a", "query:b", "query:a"}, "keys[2]")
+	f([]string{"cookie:a", "cookie:A", "header:a", "json:/a", "host:{key}.a", "host:{key...}.a"}, "")
+	f([]string{"cookie:a", "cookie:a"}, "keys[1]")
 }
 
 // FuzzParseKeyRule writes every rule that is read back out: nothing may be lost or smuggled in.
 func FuzzParseKeyRule(f *testing.F) {
 	for _, text := range []string{
 		"header:X-Shard-Key", "query:tenant", "path:/kv/{key}", "path:/a/{key}/b", "path:/files/{key...}", "json:/id", "path:/{key}{key...}",
+		"cookie:sid", "host:{key}.example.com", "host:{key...}", "json:/a~0b/~1",
 	} {
 		f.Add(text)
 	}
@@ -98,7 +133,7 @@ func FuzzParseKeyRule(f *testing.F) {
 			return
 		}
 		written := string(rule.Source) + ":" + rule.Name
-		if rule.Source == api.KeyFromPath {
+		if rule.Source == api.KeyFromPath || rule.Source == api.KeyFromHost {
 			placeholder := map[bool]string{true: "{key...}", false: "{key}"}[rule.Rest]
 			written += rule.Prefix + placeholder + rule.Suffix
 		}

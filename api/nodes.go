@@ -72,7 +72,7 @@ type Check struct {
 // Registration is the body of POST /v1/nodes. Only ID and Address are required.
 type Registration struct {
 	ID            NodeID            `json:"id"`
-	Address       string            `json:"address"`                  // host:port that proxies dial
+	Address       string            `json:"address"`                  // host:port that proxies dial; h2c://host:port of a node that speaks HTTP/2 there
 	PublicAddress string            `json:"public_address,omitempty"` // host:port for clients, where it differs
 	Zone          string            `json:"zone,omitempty"`           // failure domain; replicas are spread over zones
 	Weight        int               `json:"weight,omitempty"`         // share of the ring, 1 (default) to 1000
@@ -125,8 +125,8 @@ func (r Registration) Validate() *Problem {
 	if err := r.ID.Validate(); err != nil {
 		return NewProblem(CodeInvalid, "%v", err).InField("id")
 	}
-	if err := ValidateAddress(r.Address); err != nil {
-		return NewProblem(CodeAddressRefused, "%v", err).InField("address")
+	if problem := r.validateAddress(); problem != nil {
+		return problem
 	}
 	if r.PublicAddress != "" {
 		if err := ValidateAddress(r.PublicAddress); err != nil {
@@ -167,6 +167,16 @@ func (r Registration) Validate() *Problem {
 		return NewProblem(CodeInvalid, "longer than %d bytes", MetaTextMax).InField("nonce")
 	}
 	return r.validateMeta()
+}
+
+func (r Registration) validateAddress() *Problem {
+	if err := ValidateNodeAddress(r.Address); err != nil {
+		return NewProblem(CodeAddressRefused, "%v", err).InField("address")
+	}
+	if _, h2c := CutH2C(r.Address); h2c && r.State != "" && r.State != StateNone {
+		return NewProblem(CodeAddressRefused, "nodes of state %s speak HTTP/1.1 with each other: leave %s out", Clip(string(r.State)), SchemeH2C).InField("address")
+	}
+	return nil
 }
 
 func (r Registration) validateLiveness() *Problem {

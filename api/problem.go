@@ -65,30 +65,34 @@ const (
 
 // Codes of the proxy and of the guard in front of a node's service.
 const (
-	CodeNoKey            Code = "no_key"
-	CodeBadKey           Code = "bad_key"
-	CodeBadRequest       Code = "bad_request"
-	CodeHeaderTooLarge   Code = "header_too_large"
-	CodeUpgrade          Code = "upgrade_unsupported"
-	CodeConnect          Code = "connect_unsupported"
-	CodeNoRing           Code = "no_ring"
-	CodeSlotUnassigned   Code = "slot_unassigned"
-	CodeSlotMoving       Code = "slot_moving"
-	CodeOwnerDown        Code = "owner_down"
-	CodeOwnerFailed      Code = "owner_failed"
-	CodeOwnerTimeout     Code = "owner_timeout"
-	CodeNotOwner         Code = "not_owner"
-	CodeDraining         Code = "draining"
-	CodePrecondition     Code = "precondition_failed"
-	CodeValueTooLarge    Code = "value_too_large"
-	CodeStorageFailed    Code = "storage_failed"
-	CodeServiceUnhealthy Code = "service_unhealthy"
-	CodeOutcomeUnknown   Code = "outcome_unknown"
-	CodeTooFewInSync     Code = "too_few_in_sync"
-	CodeStorageFull      Code = "storage_full"
-	CodeNotConfirmed     Code = "not_confirmed"
-	CodeSlotServed       Code = "slot_served"
-	CodeNodeRemoved      Code = "node_removed"
+	CodeNoKey              Code = "no_key"
+	CodeBadKey             Code = "bad_key"
+	CodeBadRequest         Code = "bad_request"
+	CodeHeaderTooLarge     Code = "header_too_large"
+	CodeTooSlow            Code = "too_slow"
+	CodeClientGone         Code = "client_gone"
+	CodeTooManyConnections Code = "too_many_connections"
+	CodeUpgrade            Code = "upgrade_unsupported"
+	CodeConnect            Code = "connect_unsupported"
+	CodeLoop               Code = "loop_detected"
+	CodeNoRing             Code = "no_ring"
+	CodeSlotUnassigned     Code = "slot_unassigned"
+	CodeSlotMoving         Code = "slot_moving"
+	CodeOwnerDown          Code = "owner_down"
+	CodeOwnerFailed        Code = "owner_failed"
+	CodeOwnerTimeout       Code = "owner_timeout"
+	CodeNotOwner           Code = "not_owner"
+	CodeDraining           Code = "draining"
+	CodePrecondition       Code = "precondition_failed"
+	CodeValueTooLarge      Code = "value_too_large"
+	CodeStorageFailed      Code = "storage_failed"
+	CodeServiceUnhealthy   Code = "service_unhealthy"
+	CodeOutcomeUnknown     Code = "outcome_unknown"
+	CodeTooFewInSync       Code = "too_few_in_sync"
+	CodeStorageFull        Code = "storage_full"
+	CodeNotConfirmed       Code = "not_confirmed"
+	CodeSlotServed         Code = "slot_served"
+	CodeNodeRemoved        Code = "node_removed"
 )
 
 // CodeFacts says what a code means to whoever meets it.
@@ -152,24 +156,28 @@ var Codes = map[Code]CodeFacts{
 	CodeStorageFull:    {507, true, "a disk that holds the slot is nearly full; reads are served, writes are not"},
 	CodeNotConfirmed:   {503, true, "the slot's replicas could not be asked whether the answer is still current; nothing was applied"},
 
-	CodeNoKey:            {400, false, "the request carries no sharding key"},
-	CodeBadKey:           {400, false, "the sharding key is repeated, malformed, or not 1 to 1024 octets"},
-	CodeBadRequest:       {400, false, "the request is not well-formed HTTP; the connection is closed"},
-	CodeHeaderTooLarge:   {431, false, "request line and headers exceed the limit"},
-	CodeUpgrade:          {501, false, "protocol upgrades are not forwarded yet"},
-	CodeConnect:          {501, false, "CONNECT is not served"},
-	CodeNoRing:           {503, true, "the proxy or node has not seen a ring yet"},
-	CodeSlotUnassigned:   {503, true, "no node holds the slot of this key yet"},
-	CodeSlotMoving:       {503, true, "the slot is changing hands; nothing of the request was applied"},
-	CodeOwnerDown:        {503, true, "the node that holds the key's state is down; the request was not sent"},
-	CodeOwnerFailed:      {502, false, "the node broke off before its answer was complete; the request may have been applied"},
-	CodeOwnerTimeout:     {504, false, "the node did not answer in time; the request may have been applied"},
-	CodeNotOwner:         {421, true, "this node does not hold the slot; nothing of the request was applied"},
-	CodeDraining:         {503, true, "the process is shutting down"},
-	CodePrecondition:     {412, false, "If-Match or If-None-Match did not hold; nothing was applied"},
-	CodeValueTooLarge:    {413, false, "the value exceeds 16 MiB"},
-	CodeStorageFailed:    {500, false, "the store could not read or write; the log has the cause"},
-	CodeServiceUnhealthy: {503, true, "the service behind the sidecar fails its health check"},
+	CodeNoKey:              {400, false, "the request carries no sharding key"},
+	CodeBadKey:             {400, false, "the sharding key is repeated, malformed, or not 1 to 1024 octets"},
+	CodeBadRequest:         {400, false, "the request is not well-formed HTTP; the connection is closed"},
+	CodeHeaderTooLarge:     {431, false, "request line and headers exceed the limit"},
+	CodeTooSlow:            {408, false, "the client took too long to send the request; the connection is closed"},
+	CodeClientGone:         {400, false, "the client closed its side of the connection before it had its answer; the request may have been applied"},
+	CodeTooManyConnections: {503, true, "the client's address has as many connections as one may have"},
+	CodeUpgrade:            {501, false, "an upgrade request with a body is not forwarded"},
+	CodeConnect:            {501, false, "CONNECT is not served"},
+	CodeLoop:               {508, false, "the request came back to a proxy it went through before: an address in the ring leads there"},
+	CodeNoRing:             {503, true, "the proxy or node has not seen a ring yet"},
+	CodeSlotUnassigned:     {503, true, "no node holds the slot of this key yet"},
+	CodeSlotMoving:         {503, true, "the slot is changing hands; nothing of the request was applied"},
+	CodeOwnerDown:          {503, true, "the node that holds the key's state is down; the request was not sent"},
+	CodeOwnerFailed:        {502, false, "the node broke off before its answer was complete; the request may have been applied"},
+	CodeOwnerTimeout:       {504, false, "the node did not answer in time; the request may have been applied"},
+	CodeNotOwner:           {421, true, "this node does not hold the slot; nothing of the request was applied"},
+	CodeDraining:           {503, true, "the process is shutting down"},
+	CodePrecondition:       {412, false, "If-Match or If-None-Match did not hold; nothing was applied"},
+	CodeValueTooLarge:      {413, false, "the value exceeds 16 MiB"},
+	CodeStorageFailed:      {500, false, "the store could not read or write; the log has the cause"},
+	CodeServiceUnhealthy:   {503, true, "the service behind the sidecar fails its health check"},
 }
 
 // Problem is an error as it crosses the wire (RFC 9457). It is an error on both sides: handlers

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // ProxyBeat is the body of POST /v1/proxies/{id}/beat; unknown fields are ignored.
 type ProxyBeat struct {
@@ -9,6 +12,30 @@ type ProxyBeat struct {
 	Version Version `json:"version"`           // of the ring it routes by
 	Nack    string  `json:"nack,omitempty"`    // why it refuses a newer ring
 	Leaving bool    `json:"leaving,omitempty"` // it drains and stops: unpublish it
+	// Troubles it had with nodes in the last ten seconds or so, the worst first; at most TroublesMax.
+	Troubles []NodeTrouble `json:"troubles,omitempty"`
+}
+
+// TroublesMax bounds ProxyBeat.Troubles.
+const TroublesMax = 16
+
+// NodeTrouble is what one proxy lately failed with at one node. It is for people to see: nothing is decided by it.
+type NodeTrouble struct {
+	Node     NodeID `json:"node"`
+	Connects uint64 `json:"connects,omitempty"` // connections that could not be made
+	Timeouts uint64 `json:"timeouts,omitempty"` // requests whose answer did not begin in time
+	Breaks   uint64 `json:"breaks,omitempty"`   // connections that broke before an answer, or with one that cannot be read
+	GivenUp  bool   `json:"given_up,omitempty"` // requests for it fail at once, but for one at a time that tries
+}
+
+// Total counts the failures.
+func (t NodeTrouble) Total() uint64 { return t.Connects + t.Timeouts + t.Breaks }
+
+// TrimTroubles keeps of what somebody sent what may be shown: at most TroublesMax, of ids that could be nodes', and that count anything.
+func TrimTroubles(sent []NodeTrouble) []NodeTrouble {
+	return slices.DeleteFunc(sent[:min(len(sent), TroublesMax)], func(trouble NodeTrouble) bool {
+		return trouble.Node.Validate() != nil || !trouble.GivenUp && trouble.Total() == 0
+	})
 }
 
 // ProxyBeaten answers a proxy's beat.
@@ -27,6 +54,8 @@ type Proxy struct {
 	LastBeat Duration `json:"last_beat"` // at least, of one that this leader never heard of
 	// Lag counts the versions it is behind the leader.
 	Lag uint64 `json:"lag"`
+	// Troubles are what it says of nodes while it is heard.
+	Troubles []NodeTrouble `json:"troubles,omitempty"`
 }
 
 // ProxyList answers GET /v1/proxies.

@@ -278,7 +278,7 @@ func (m *Member) checkAddress(registration api.Registration) *api.Problem {
 	if len(m.config.NodeCIDRs) == 0 {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(registration.Address)
+	host, _, err := net.SplitHostPort(api.HostPort(registration.Address))
 	address, parseErr := netip.ParseAddr(host)
 	if err != nil || parseErr != nil {
 		return api.NewProblem(api.CodeAddressRefused, "this cluster takes IP addresses from its allow-list only").InField("address")

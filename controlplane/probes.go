@@ -62,6 +62,9 @@ func (p *probes) probe(ctx context.Context, node api.Registration) {
 	every := time.NewTicker(time.Duration(node.Check.Interval))
 	defer every.Stop()
 	via := p.security.Transport(transport.Identity{Role: transport.RoleNode, Name: string(node.ID)})
+	if _, h2c := api.CutH2C(node.Address); h2c {
+		via = p.security.TransportH2(transport.Identity{Role: transport.RoleNode, Name: string(node.ID)})
+	}
 	via.DisableKeepAlives = true
 	client := &http.Client{
 		Transport: via,
@@ -85,7 +88,7 @@ func (p *probes) probe(ctx context.Context, node api.Registration) {
 func (p *probes) healthy(ctx context.Context, client *http.Client, node api.Registration) bool {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(node.Check.Interval))
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.security.Scheme()+"://"+node.Address+node.Check.HTTP, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.security.Scheme()+"://"+api.HostPort(node.Address)+node.Check.HTTP, nil)
 	if err != nil {
 		return false
 	}

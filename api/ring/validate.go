@@ -76,7 +76,7 @@ func validateNode(node Node) error {
 	if err := node.ID.Validate(); err != nil {
 		return err
 	}
-	if err := api.ValidateAddress(node.Address); err != nil {
+	if err := api.ValidateNodeAddress(node.Address); err != nil {
 		return err
 	}
 	if _, known := statusNames[node.Status]; !known {

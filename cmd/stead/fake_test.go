@@ -153,7 +153,8 @@ func fakeProxies() api.ProxyList {
 	return api.ProxyList{
 		Proxies: []api.Proxy{
 			{ID: "p1", Address: "127.0.0.1:8080", Admin: "127.0.0.1:8081", Version: fakeVersion, Status: "up", LastBeat: api.Duration(time.Millisecond)},
-			{ID: "p2", Address: "127.0.0.1:8090", Version: api.Version{Generation: 1, Number: 33}, Status: "up", Lag: 1, Nack: "other key rules"},
+			{ID: "p2", Address: "127.0.0.1:8090", Version: api.Version{Generation: 1, Number: 33}, Status: "up", Lag: 1, Nack: "other key rules",
+				Troubles: []api.NodeTrouble{{Node: "n1", Connects: 10, Breaks: 2, GivenUp: true}, {Node: "n3", Timeouts: 1}}},
 		},
 		Version: fakeVersion, Time: fakeMoment,
 	}

@@ -21,6 +21,9 @@ func (d *draft) bootstrap(command Bootstrap) *api.Problem {
 		return api.NewProblem(api.CodeUnsupported, "state %s with %d replicas needs level %d, the founders share %d",
 			command.Settings.State, command.Settings.Replicas, ManagedLevel, command.Level).InField("state")
 	}
+	if needsKeys(command) && command.Level < KeysLevel {
+		return beneathKeys(command.Level)
+	}
 	d.state.Cluster = command.Cluster
 	d.state.Settings = command.Settings
 	d.state.Level = max(d.state.Level, command.Level)
@@ -32,7 +35,16 @@ func (d *draft) bootstrap(command Bootstrap) *api.Problem {
 	return nil
 }
 
+// beneathKeys refuses what members of a lower level refuse too.
+func beneathKeys(level int) *api.Problem {
+	return api.NewProblem(api.CodeUnsupported, "cookie, host and json rules and no-key=%s need level %d, the cluster stands at %d",
+		api.NoKeySticky, KeysLevel, level).InField("keys")
+}
+
 func (d *draft) settings(command Settings) *api.Problem {
+	if needsKeys(command) && d.state.Level < KeysLevel {
+		return beneathKeys(d.state.Level)
+	}
 	next := d.state.Settings
 	if command.Keys != nil {
 		next.Keys = command.Keys
@@ -56,11 +68,12 @@ func (d *draft) settings(command Settings) *api.Problem {
 		d.result.Note = "the settings are so already"
 		return nil
 	}
-	rulesDiffer := !slices.Equal(next.Keys, d.state.Settings.Keys)
+	field := strands(d.state.Settings, next)
+	rulesDiffer := field != ""
 	if rulesDiffer && d.state.slotsAreHeld() && !command.Force {
 		return api.NewProblem(api.CodeSettingGuarded,
 			"other key rules would look for state under other keys, and nodes hold slots").
-			InField("keys").WithNext("force it only if the state may be left behind")
+			InField(field).WithNext("force it only if the state may be left behind")
 	}
 	old := d.state.Settings
 	d.oldSettings = &old
@@ -68,6 +81,18 @@ func (d *draft) settings(command Settings) *api.Problem {
 	change := d.addChange("settings", "", api.ChangeDone)
 	change.Lossy = rulesDiffer && d.state.slotsAreHeld()
 	return nil
+}
+
+// strands names the setting by which requests would look for their state elsewhere; empty: none does.
+func strands(is, next api.Settings) string {
+	switch {
+	case !slices.Equal(next.Keys, is.Keys):
+		return "keys"
+	case is.NoKey == api.NoKeySticky && next.NoKey != api.NoKeySticky:
+		return "no_key"
+	default:
+		return ""
+	}
 }
 
 func (s *State) slotsAreHeld() bool { return len(s.SlotsHeld()) > 0 }

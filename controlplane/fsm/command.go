@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/stead-io/stead/api"
@@ -44,7 +46,7 @@ const (
 
 // LevelSupported is the highest FSM level this program understands. A command of a higher level than
 // the one in force is never proposed; one of a type unknown here stops the process.
-const LevelSupported = 3
+const LevelSupported = 4
 
 // ErrUnknownCommand means that the log was written by a newer program: applying on would diverge.
 var ErrUnknownCommand = errors.New("the log holds a command this version does not know; run a newer one")
@@ -77,12 +79,62 @@ func At(now time.Time, origin Origin) Header { return Header{Time: now.UnixMilli
 // LevelOf is the level that a cluster must have reached before the command may be proposed.
 func LevelOf(origin Origin, command Command) int {
 	switch {
+	case needsKeys(command), registersH2C(command):
+		return KeysLevel
 	case command.commandType() > TypeRestore || needsManaged(command):
 		return ManagedLevel
 	case command.commandType() > TypeLevel || origin.Key != "" || origin.Base != 0:
 		return 2
 	default:
 		return 1
+	}
+}
+
+// KeysLevel is the level from which on keys may be in cookies, host names and bodies, and clients be given one.
+const KeysLevel = 4
+
+// needsKeys reports whether a command says what only members of KeysLevel understand.
+func needsKeys(command Command) bool {
+	switch command := command.(type) {
+	case Bootstrap:
+		return readsNewKeys(command.Settings.Keys, command.Settings.NoKey)
+	case Settings:
+		return readsNewKeys(command.Keys, command.NoKey)
+	default:
+		return false
+	}
+}
+
+func readsNewKeys(rules []string, noKey api.NoKey) bool {
+	return noKey == api.NoKeySticky || slices.ContainsFunc(rules, func(text string) bool {
+		source, _, _ := strings.Cut(text, ":")
+		switch api.KeySource(source) {
+		case api.KeyFromCookie, api.KeyFromHost, api.KeyFromJSON:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// H2CLevel is the level from which on nodes may be at addresses of HTTP/2.
+const H2CLevel = KeysLevel
+
+// needsH2C reports a registration that only members of H2CLevel understand.
+func needsH2C(asked api.Registration) bool {
+	_, h2c := api.CutH2C(asked.Address)
+	return h2c
+}
+
+// registersH2C reports a command with such a registration.
+func registersH2C(command Command) bool {
+	switch command := command.(type) {
+	case Register:
+		return needsH2C(command.Registration)
+	case Arrange:
+		return slices.ContainsFunc(command.Edits.Add, needsH2C)
+	default:
+		return false
 	}
 }
 

@@ -483,5 +483,12 @@ func TestManagedNeedsItsLevel(t *testing.T) {
 	f(1, Settings{})
 	f(3, Settings{MinInSync: &least})
 	f(3, Cas{})
+	f(4, Settings{Keys: []string{"query:a", "cookie:sid"}})
+	f(4, Settings{Keys: []string{"host:{key...}"}})
+	f(4, Settings{Keys: []string{"json:/id"}, MinInSync: &least})
+	f(4, Settings{NoKey: api.NoKeySticky})
+	f(1, Settings{Keys: []string{"header:cookie", "path:/host:json:{key}"}, NoKey: api.NoKeyAny})
+	settings.NoKey = api.NoKeySticky
+	f(4, Bootstrap{Settings: settings})
 	f(2, Restore{})
 }

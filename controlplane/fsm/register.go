@@ -39,9 +39,13 @@ func (d *draft) register(asked api.Registration) *api.Problem {
 	return nil
 }
 
-// checkFits refuses a node of another service, another geometry, or at a live node's address.
+// checkFits refuses a node of another service, another geometry, at a live node's address, or at one that older
+// members do not understand.
 func (d *draft) checkFits(asked api.Registration) *api.Problem {
 	settings := d.state.Settings
+	if needsH2C(asked) && d.state.Level < H2CLevel {
+		return api.NewProblem(api.CodeUnsupported, "addresses of %s need level %d, the cluster stands at %d", api.SchemeH2C, H2CLevel, d.state.Level).InField("address")
+	}
 	if problem := d.state.checkKind(asked); problem != nil {
 		return problem
 	}
@@ -58,7 +62,7 @@ func (d *draft) checkFits(asked api.Registration) *api.Problem {
 		if other == nil || other.Registration.ID == asked.ID || other.Status == api.NodeDown || other.unheard() {
 			continue
 		}
-		if other.Registration.Address == asked.Address {
+		if api.HostPort(other.Registration.Address) == api.HostPort(asked.Address) {
 			return api.NewProblem(api.CodeAddressInUse, "node %s is registered at %s", other.Registration.ID, asked.Address).InField("address")
 		}
 	}

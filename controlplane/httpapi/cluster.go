@@ -122,8 +122,8 @@ func checkFixed(patch api.SettingsPatch, is api.Settings) *api.Problem {
 		return api.NewProblem(api.CodeInvalid, "%d is not between 1 and %d", *patch.Replicas, api.ReplicasMax).InField("replicas")
 	case patch.Replicas != nil && *patch.Replicas != is.Replicas:
 		return api.NewProblem(api.CodeUnsupported, "how many replicas slots have is said when the cluster is made, and cannot change in this version").InField("replicas")
-	case patch.NoKey != nil && *patch.NoKey != api.NoKeyAny && *patch.NoKey != api.NoKeyReject:
-		return api.NewProblem(api.CodeInvalid, "%q is neither reject nor any", api.Clip(string(*patch.NoKey))).InField("no_key")
+	case patch.NoKey != nil:
+		return patch.NoKey.Validate()
 	}
 	return nil
 }
@@ -171,6 +171,7 @@ func (s *Server) beatProxy(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	beat.Nack = api.Clip(beat.Nack)
+	beat.Troubles = api.TrimTroubles(beat.Troubles)
 	if problem := s.control.ProxyBeat(id, beat, time.Now()); problem != nil {
 		return problem
 	}

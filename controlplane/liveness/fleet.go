@@ -81,6 +81,9 @@ func (f *Fleet) List(now time.Time, current api.Version) []api.Proxy {
 			Version: proxy.beat.Version, Nack: proxy.beat.Nack,
 			Status: proxy.status(now), LastBeat: api.Duration(now.Sub(proxy.heard).Round(time.Millisecond)),
 		}
+		if shown.Status != api.ProxyDown {
+			shown.Troubles = proxy.beat.Troubles
+		}
 		if shown.Version.Generation == current.Generation && shown.Version.Number < current.Number {
 			shown.Lag = current.Number - shown.Version.Number
 		}

@@ -141,3 +141,17 @@ func TestQuiet(t *testing.T) {
 	tracker.Left("n1")
 	f(2*time.Second, true)
 }
+
+// TestFleetShowsTroubles: what a proxy says of nodes is shown while it is heard.
+func TestFleetShowsTroubles(t *testing.T) {
+	fleet := NewFleet()
+	fleet.Heard("p1", api.ProxyBeat{Address: "127.0.0.1:1", Troubles: []api.NodeTrouble{{Node: "n1", Connects: 7, GivenUp: true}}}, start)
+	f := func(after time.Duration, want string) {
+		t.Helper()
+		if got := fmt.Sprint(fleet.List(start.Add(after), api.Version{})[0].Troubles); got != want {
+			t.Errorf("after %v: got %s, want %s", after, got, want)
+		}
+	}
+	f(0, "[{n1 7 0 0 true}]")
+	f(2*api.ProxyDownAfter, "[]")
+}

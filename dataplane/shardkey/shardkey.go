@@ -27,6 +27,10 @@ type Request struct {
 	// Target is the raw path and query, as sent: "/kv/a%20b?x=1".
 	Target  []byte
 	Headers Headers
+	// Length is that of the body in octets, negative while it is not known.
+	Length int64
+	// Body is the whole body once it has been read; see ErrNeedsBody.
+	Body []byte
 
 	decoded [api.KeyLengthMax]byte
 }
@@ -35,9 +39,16 @@ type Request struct {
 var ErrNoKey error = api.NewProblem(api.CodeNoKey, "no key rule of the cluster applies to the request").
 	WithNext("stead cluster show lists the rules; stead explain applies them to a request")
 
+// ErrNeedsBody says that a rule has to look at the body, of no more than BodyMax octets, which is not there.
+var ErrNeedsBody error = needsBody
+
+var needsBody = api.NewProblem(api.CodeNoKey, "the key is in the body, which was not given").
+	WithNext("stead explain takes one with --data")
+
 // Extract finds the key by the first rule that applies, and which one that is. The key is part of
 // the request's bytes or of the request itself: it is valid until either changes. The error is
-// ErrNoKey, or an *api.Problem of code bad_key; then rule is the rule that applied.
+// ErrNoKey, ErrNeedsBody, or an *api.Problem of code bad_key or, for a body longer than BodyMax,
+// too_large; then rule is the rule that applied.
 func Extract(rules []api.KeyRule, request *Request) (key []byte, rule int, err error) {
 	for i := range rules {
 		key, applies, problem := request.apply(&rules[i])
@@ -59,6 +70,12 @@ func (r *Request) apply(rule *api.KeyRule) (key []byte, applies bool, problem *a
 		return r.fromPath(rule)
 	case api.KeyFromQuery:
 		return r.fromQuery(rule)
+	case api.KeyFromCookie:
+		return r.fromCookie(rule)
+	case api.KeyFromHost:
+		return r.fromHost(rule)
+	case api.KeyFromJSON:
+		return r.fromJSON(rule)
 	default:
 		return nil, false, nil
 	}
@@ -192,6 +209,12 @@ func where(rule *api.KeyRule) string {
 		return "the header " + rule.Name
 	case api.KeyFromQuery:
 		return "the query parameter " + rule.Name
+	case api.KeyFromCookie:
+		return "the cookie " + rule.Name
+	case api.KeyFromHost:
+		return "the name in Host"
+	case api.KeyFromJSON:
+		return "the body at " + rule.Name
 	default:
 		return "the path"
 	}
