@@ -24,9 +24,10 @@ type engine interface {
 
 	// Where is how the node stands to a slot now; Moved is closed when that changes.
 	Where(api.Slot) replication.Where
-	// Update and Read are Node's. Of a problem that is retryable nothing was appended.
+	// Update, Read and Hold are Node's. Of a problem that is retryable nothing was appended.
 	Update(ctx context.Context, slot api.Slot, key []byte, propose func() ([]byte, error)) (any, error)
 	Read(ctx context.Context, slot api.Slot, read func() error, local bool) error
+	Hold(ctx context.Context, slot api.Slot, during func()) error
 	// Yield hands over every slot that a replica in sync can take; it returns when none is left, or ctx ends.
 	Yield(ctx context.Context) error
 

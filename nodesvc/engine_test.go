@@ -3,6 +3,7 @@ package nodesvc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -92,6 +93,12 @@ func (f *fakeEngine) Read(_ context.Context, _ api.Slot, read func() error, loca
 		return f.onRead(local)
 	}
 	return read()
+}
+
+func (f *fakeEngine) Hold(_ context.Context, slot api.Slot, during func()) error {
+	f.called(fmt.Sprintf("hold %d", slot))
+	during()
+	return nil
 }
 
 func (f *fakeEngine) Yield(ctx context.Context) error {

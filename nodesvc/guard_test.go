@@ -106,6 +106,18 @@ func TestGuardWithoutKey(t *testing.T) {
 			t.Errorf("a cluster that takes any request answered %d %s", got.Code, got.Body)
 		}
 	})
+	// Where clients are given keys every request that comes through a proxy has one.
+	synctest.Test(t, func(t *testing.T) {
+		settings := testSettings()
+		settings.NoKey = api.NoKeySticky
+		config := testConfig(newFakeControl(testViewOf(t, settings, testCluster, 1, 1, "n0")))
+		if got := guarded(t, config, http.HandlerFunc(echoRoute)); got.Code != 400 || !strings.Contains(got.Body.String(), `"code":"no_key"`) {
+			t.Errorf("a cluster that gives keys answered %d %s", got.Code, got.Body)
+		}
+		if got := guarded(t, config, http.HandlerFunc(echoRoute), "Stead-Key: acme"); got.Code != 200 || got.Body.String() != `"acme" true true` {
+			t.Errorf("a given key was answered %d %s", got.Code, got.Body)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		got := guarded(t, testConfig(newFakeControl(testView(t, 1, 1, "n0"))), http.HandlerFunc(echoRoute))
 		if !strings.Contains(got.Body.String(), "proxy") {

@@ -22,7 +22,7 @@ func serveEngine(t *testing.T, f *fakeEngine, change func(*Config)) (*Node, *htt
 	node := openNode(t, config)
 	<-node.keeping
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = NewServer(node.Guard(quiet(node)), node.logger)
+	server.Config = NewServer(node.Guard(quiet(node)), node.logger).Server
 	server.Start()
 	t.Cleanup(func() {
 		if err := node.Close(context.WithoutCancel(t.Context())); err != nil {

@@ -94,8 +94,9 @@ func (n *Node) handBack(ctx context.Context) bool {
 	return held == 0
 }
 
-// finish shuts the gate and waits for the requests inside.
+// finish shuts the gate and waits for the requests inside; what was to last longer ends now.
 func (n *Node) finish(ctx context.Context) error {
+	close(n.ending)
 	bounded, cancel := share(ctx, 1.25, 0)
 	defer cancel()
 	select {

@@ -37,7 +37,7 @@ func openRoom(t *testing.T, id api.NodeID, control nodesvc.ControlPlane, folder 
 		t.Fatal(err)
 	}
 	r := &room{Node: service.node, service: service, address: config.Advertise}
-	r.server = nodesvc.NewServer(r.Guard(http.HandlerFunc(service.Visit)), slog.New(slog.DiscardHandler))
+	r.server = nodesvc.NewServer(r.Guard(http.HandlerFunc(service.Visit)), slog.New(slog.DiscardHandler)).Server
 	go func() { _ = r.server.Serve(listener) }()
 	return r
 }

@@ -39,6 +39,7 @@ type Node struct {
 
 	registered atomic.Pointer[api.Registered] // the last registration; nil before the first
 	leaving    chan struct{}                  // closed when the node stops being a member
+	ending     chan struct{}                  // closed when what is inside should end
 	resigned   chan struct{}                  // closed when the membership loop has ended
 	resign     context.CancelFunc             // cuts the membership loop's calls short
 	leaveOnce  sync.Once
@@ -73,6 +74,7 @@ func Open(config Config) (*Node, error) {
 		parking:  parking{requestsMax: int64(config.ParkedMax), bytesMax: math.MaxInt64},
 		health:   newHealth(config.Healthy, config.TTL),
 		leaving:  make(chan struct{}),
+		ending:   make(chan struct{}),
 		resigned: make(chan struct{}),
 		failed:   make(chan struct{}),
 	}

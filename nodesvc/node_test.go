@@ -88,7 +88,7 @@ func TestServerLimits(t *testing.T) {
 	node := openNode(t, testConfig(newFakeControl(nil)))
 	defer closeNode(t, node)
 	server := httptest.NewUnstartedServer(nil)
-	server.Config = NewServer(node.Guard(http.HandlerFunc(echoRoute)), node.logger)
+	server.Config = NewServer(node.Guard(http.HandlerFunc(echoRoute)), node.logger).Server
 	server.Start()
 	defer server.Close()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)

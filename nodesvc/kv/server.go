@@ -25,7 +25,7 @@ type Server struct {
 	versions *versions
 	uploads  *uploads
 	metrics  *metrics
-	http     *http.Server
+	http     *nodesvc.Server
 
 	running   sync.WaitGroup
 	stopping  chan struct{} // closed by Close

@@ -110,6 +110,46 @@ func TestEndlessRequestKeepsItsSlot(t *testing.T) {
 	}
 }
 
+// TestHeldSlotMovesOnceItIsLet: what holds a slot hears that it is to leave, and what it does until it lets go is in
+// the copy.
+func TestHeldSlotMovesOnceItIsLet(t *testing.T) {
+	t.Parallel()
+	st := newStage(t, 1)
+	st.frozen = true
+	defer st.stopAll()
+	n1, _ := st.start("n1"), st.start("n2")
+	st.want(7, "n1")
+	for where := n1.Where(7); where.Place != PlaceHere; where = n1.Where(7) {
+		<-where.Moved
+	}
+	began := make(chan struct{})
+	var holding sync.WaitGroup
+	holding.Go(func() {
+		err := n1.Hold(context.Background(), 7, func() {
+			close(began)
+			for where := n1.Where(7); where.Place == PlaceHere; where = n1.Where(7) {
+				<-where.Moved
+			}
+			if _, err := n1.service.Apply(7, []byte("late=1")); err != nil {
+				t.Error(err)
+			}
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-began
+	st.want(7, "n2")
+	st.await(7, "the move", func(c api.SlotConfig) bool { return held(c, "n2", "n2") })
+	holding.Wait()
+	if got := st.actors["n2"].service.get(7, "late"); got != "1" {
+		t.Errorf("what it did was lost: %q", got)
+	}
+	if err := n1.Hold(context.Background(), 7, func() { t.Error("it holds what is elsewhere") }); api.CodeOf(err) != api.CodeNotOwner {
+		t.Errorf("of a slot that is elsewhere: %v", err)
+	}
+}
+
 // awaitBlocked waits until the actor reports slot 7 as blocked.
 func (a *actor) awaitBlocked(t *testing.T, why string) {
 	t.Helper()

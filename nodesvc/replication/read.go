@@ -34,6 +34,18 @@ func (e *Engine) Read(ctx context.Context, number api.Slot, read func() error, l
 	return s.await(ctx, stay, asked, err)
 }
 
+// Hold runs during inside the slot, however long it takes: the slot is not handed over before it returns. It is neither
+// counted nor timed as reads are, for it says nothing of how fast the slot is.
+func (e *Engine) Hold(ctx context.Context, number api.Slot, during func()) error {
+	stay, err := e.slot(number).enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer stay.leave()
+	during()
+	return nil
+}
+
 // settleRead confirms what was read inside the slot, and returns the outcome of reading.
 func (s *slot) settleRead(ctx context.Context, stay *stay, outcome error) error {
 	asked := s.ask(stay)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stead-io/stead/api"
@@ -36,7 +37,7 @@ func (s *Sidecar) serveAdmin() {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "alive\n") })
 	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.Handle("GET /metrics", promhttp.HandlerFor(collector.Registry(s.node), promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.registry(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.NewProblem(api.CodeNotFound, "%s %s is not served here", r.Method, api.Clip(r.URL.Path)).WriteTo(w)
 	})
@@ -46,6 +47,20 @@ func (s *Sidecar) serveAdmin() {
 			s.fail(fmt.Errorf("cannot serve the admin port: %w", err))
 		}
 	})
+}
+
+// registry holds the node's metrics and the sidecar's own.
+func (s *Sidecar) registry() *prometheus.Registry {
+	registry := collector.Registry(s.node)
+	registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "stead_sidecar_tunnels", Help: "Connections that carry another protocol now.",
+		}, func() float64 { return float64(s.tunnels.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "stead_sidecar_tunnels_total", Help: "Connections that changed to another protocol, such as WebSockets.",
+		}, func() float64 { return float64(s.tunnels.total.Load()) }),
+	)
+	return registry
 }
 
 // readyz answers whether the service is well and the node in the ring.

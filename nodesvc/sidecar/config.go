@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
+	"github.com/stead-io/stead/api/tunnel"
 	"github.com/stead-io/stead/nodesvc"
 )
 
@@ -45,6 +46,8 @@ type Config struct {
 	// MovePauseMax is how long exporting a slot may take, while its requests wait; one that takes longer is
 	// not moved.
 	MovePauseMax time.Duration
+	// TunnelIdle is how long a WebSocket, or what else a connection changed to, may be silent before it is closed.
+	TunnelIdle time.Duration
 	// Command is the service to start, as argument list; empty: it runs already.
 	Command []string
 	// StopTimeout is how long the command may take to end after SIGTERM, before SIGKILL.
@@ -65,6 +68,7 @@ func NewConfig() Config {
 		HealthFailures: HealthFailuresDefault,
 		StopTimeout:    StopTimeoutDefault,
 		MovePauseMax:   MovePauseMaxDefault,
+		TunnelIdle:     tunnel.IdleDefault,
 	}
 }
 
@@ -91,6 +95,9 @@ func (c Config) Validate() error {
 	}
 	if c.MovePauseMax <= 0 {
 		return fmt.Errorf("longest pause of a move %v is not positive", c.MovePauseMax)
+	}
+	if c.TunnelIdle <= 0 {
+		return fmt.Errorf("idle timeout of tunnels %v is not positive", c.TunnelIdle)
 	}
 	if c.StopTimeout <= 0 {
 		return fmt.Errorf("stop timeout %v is not positive", c.StopTimeout)

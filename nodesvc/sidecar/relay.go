@@ -68,7 +68,7 @@ func track(r *http.Request) *http.Request {
 }
 
 // readdress aims a request at the service and leaves all else as the client sent it: host, raw path,
-// raw query.
+// raw query. It asks for no other protocol: see upgrading.
 func readdress(r *httputil.ProxyRequest, upstream string) {
 	r.Out.URL.Scheme, r.Out.URL.Host = "http", upstream
 	r.Out.Host = r.In.Host
@@ -77,6 +77,8 @@ func readdress(r *httputil.ProxyRequest, upstream string) {
 	if path != r.In.URL.EscapedPath() && strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") {
 		r.Out.URL.Opaque = path // net/url would write it another way
 	}
+	r.Out.Header.Del("Connection")
+	r.Out.Header.Del("Upgrade")
 	r.Out = track(r.Out)
 	for _, name := range forwarding {
 		if values := r.In.Header[name]; values != nil {

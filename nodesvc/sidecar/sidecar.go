@@ -25,8 +25,9 @@ type Sidecar struct {
 	checker   *checker
 	node      *nodesvc.Node
 	command   *command // nil: the service was running already
-	http      *http.Server
-	admin     *http.Server // nil, as its listener is, without Config.AdminListen
+	tunnels   tunnelCounts
+	http      *nodesvc.Server
+	admin     *nodesvc.Server // nil, as its listener is, without Config.AdminListen
 
 	stopChecks context.CancelFunc
 	running    sync.WaitGroup
@@ -116,9 +117,9 @@ func (s *Sidecar) open() error {
 // nodes say to each other passes neither.
 func (s *Sidecar) routes() http.Handler {
 	relay := newRelay(s.config.Upstream, s.transport, s.logger)
-	guarded, internal := s.node.Guard(relay), http.Handler(nil)
+	guarded, internal := s.node.Guard(s.upgrading(relay, relay)), http.Handler(nil)
 	if s.config.Hooks {
-		guarded, internal = s.node.Guard(s.within(relay)), s.node.Internal()
+		guarded, internal = s.node.Guard(s.upgrading(relay, s.within(relay))), s.node.Internal()
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if internal != nil && strings.HasPrefix(r.URL.Path, nodesvc.InternalPrefix) {
