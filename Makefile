@@ -7,9 +7,11 @@ BENCHTIME ?= 200ms
 BENCHCOUNT ?= 3
 CHAOS_TIME ?= 60s
 MUTANT_TIME ?= 4m
+# No file is left out for having one of these.
+TAGS := e2e,bench,chaos
 CHAOS_FOLDER ?= bin/chaos/$(shell date +%Y%m%d-%H%M%S)
 
-.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication model sim chaos chaos-mutants clean
+.PHONY: help run build check test e2e e2e-long fuzz bench bench-rings bench-watchers bench-nodes bench-moves bench-replication bench-stream bench-request bench-proxy bench-proxy-latency model sim chaos chaos-mutants clean
 
 help: ## print the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -23,12 +25,13 @@ build: ## build bin/stead
 check: ## format, vet, staticcheck, architecture rules
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
 	if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
-	@go vet ./... && go vet -tags e2e,bench,chaos ./tests/...
-	@go tool staticcheck ./... && go tool staticcheck -tags e2e,bench,chaos ./tests/...
+	@go vet -tags $(TAGS) ./...
+	@go tool staticcheck -tags $(TAGS) ./...
 	@go test -count=1 ./tests
 
+# Four packages at a time, for most wait more than they compute; the longest first.
 test: ## the tests, with the race detector
-	@go test -race ./...
+	@go test -race -p 4 ./controlplane ./tests/simulation ./dataplane ./...
 
 e2e: ## the tests that run real binaries: kill -9, restarts, real input
 	@go test -tags e2e -count=1 -timeout 20m ./tests/e2e
@@ -87,6 +90,21 @@ bench-moves: ## 2 GB (BENCH_BYTES) as a cluster grows from 3 nodes to 4, beside 
 
 bench-replication: ## updates of one, two and three replicas beside an append that is synced
 	@go test -tags bench -count=1 -v -timeout 10m -run '^TestReplication$$' ./tests/bench
+
+# JSON=1 prints an object a line; PROXY_FLAGS are those of tests/bench/proxies_test.go. The last line sums up.
+bench-proxy: ## the proxy beside HAProxy, nginx and Caddy: CPU per request, about four minutes
+	@go test -c -tags bench -o bin/bench.test ./tests/bench && cd tests/bench && \
+	../../bin/bench.test -test.run '^TestProxies$$' -test.timeout 2h $(if $(JSON),-json) $(PROXY_FLAGS)
+
+bench-proxy-latency: ## how long answers take at half the rate that saturates HAProxy
+	@go test -c -tags bench -o bin/bench.test ./tests/bench && cd tests/bench && \
+	../../bin/bench.test -test.run '^TestProxiesAtHalf$$' -test.timeout 2h $(PROXY_FLAGS)
+
+bench-request: ## one request through the proxy, to nodes of HTTP/1.1 and by stead-mux: time and allocations
+	@go test -run '^$$' -bench '^BenchmarkRequest$$' -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) ./dataplane
+
+bench-stream: ## 10 GB (STREAM_BYTES) up and down through a proxy, by mux and HTTP/1.1: what memory it takes
+	@STREAM_BYTES=$${STREAM_BYTES:-10000000000} go test -count=1 -v -timeout 60m -run '^TestConstantMemory$$' ./dataplane
 
 clean: ## remove what was built
 	@rm -rf bin

@@ -16,6 +16,7 @@ func (p *Proxy) adminHandler() http.Handler {
 	mux.Handle("GET /metrics", p.metrics.handler())
 	mux.HandleFunc("GET /v1/route", p.route)
 	mux.HandleFunc("GET /v1/ring", p.ring)
+	mux.HandleFunc("GET /v1/config", p.showConfig)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		api.NewProblem(api.CodeNotFound, "%s %s is not served here", r.Method, api.Clip(r.URL.Path)).WriteTo(w)
 	})

@@ -55,6 +55,8 @@ func (p *Proxy) beatOnce(ctx context.Context) error {
 		Admin:   p.adminAdvertised(),
 		Nack:    p.routes.Nack(),
 		Leaving: p.leaving.Load(),
+
+		Troubles: p.troubles.recent(time.Now(), p.circuits.givenUp()),
 	}
 	if table := p.routes.Table(); table != nil {
 		beat.Version = table.View.Table.Version

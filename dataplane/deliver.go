@@ -5,27 +5,21 @@ import (
 	"time"
 
 	"github.com/stead-io/stead/api"
-	"github.com/stead-io/stead/api/ring"
 	"github.com/stead-io/stead/dataplane/forward"
+	"github.com/stead-io/stead/dataplane/shardkey"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
-// Bounds on looking for the node that takes a request.
-const (
-	// hopsMax is how many 421 answers in a row are followed without a newer ring.
-	hopsMax = 3
-	// dialPatience is how long a node that the ring calls alive is dialled again, and how far apart.
-	dialPatience = time.Second
-	dialPauseMin = 10 * time.Millisecond
-	dialPauseMax = 200 * time.Millisecond
-	// movePause is how long to wait for a newer ring before the same node is asked again: it may
-	// have been behind, and not the proxy.
-	movePause = 250 * time.Millisecond
-)
-
-// upstream is what carries a request to a node; *forward.Transport is one.
+// upstream is what carries a request to a node; *forward.Transport is one, *mux.Transport another.
 type upstream interface {
 	Send(to forward.Target, request *forward.Request) (forward.Answer, error)
+}
+
+func (p *Proxy) upstream() upstream {
+	if p.muxed != nil {
+		return p.muxed
+	}
+	return p.nodes
 }
 
 // deliver sends the request to its node, and on to where that has moved, until an answer is
@@ -34,11 +28,25 @@ func (x *exchange) deliver() *api.Problem {
 	if problem := x.load(); problem != nil {
 		return problem
 	}
-	var nodes upstream = x.proxy.nodes
+	nodes := x.proxy.upstream()
 	search := search{exchange: x}
 	for {
+		to := forward.Target{Node: x.node.ID, Address: x.node.Address}
+		if !search.may(to) {
+			if problem := search.refused(); problem != nil {
+				return problem
+			}
+			continue
+		}
 		x.compose()
-		answer, err := nodes.Send(forward.Target{Node: x.node.ID, Address: x.node.Address}, &x.request)
+		answer, err := x.send(nodes)
+		search.tried(to, err)
+		x.endTry(answer, err)
+		if err != nil {
+			x.at.answered(0)
+		} else {
+			x.at.answered(answer.Head().Status)
+		}
 		var problem *api.Problem
 		switch {
 		case err != nil:
@@ -53,165 +61,92 @@ func (x *exchange) deliver() *api.Problem {
 			return problem
 		}
 		x.proxy.metrics.retries.Add(1)
+		x.at.retries.Add(1)
+		x.record.retries++
 	}
+}
+
+// send goes to the node's pool, or on a connection of its own where it may change protocols.
+func (x *exchange) send(nodes upstream) (forward.Answer, error) {
+	to := forward.Target{Node: x.node.ID, Address: x.node.Address}
+	switch {
+	case x.overH2C():
+		return x.proxy.h2c.Send(to, &x.request)
+	case len(x.offers) > 0:
+		return x.proxy.nodes.Upgrade(to, &x.request, x.offers)
+	default:
+		return nodes.Send(to, &x.request)
+	}
+}
+
+// overH2C reports whether the node is spoken to in HTTP/2. There a connection does not change protocols: what the
+// client offers is as if it had not.
+func (x *exchange) overH2C() bool {
+	_, h2c := api.CutH2C(x.node.Address)
+	return h2c
 }
 
 // load prepares the body; a short one is read now.
 func (x *exchange) load() *api.Problem {
+	config := x.proxy.settings()
 	x.request.Body = nil
+	received := x.started
 	if source := x.conn.Body(); source != nil {
-		x.body.Reset(source, x.head.Length, x.proxy.config.BodyMax)
+		x.body.Reset(source, x.head.Length, config.BodyMax)
+		x.body.KeepIn(x.proxy.bodies)
 		x.request.Body = &x.body
-		if err := x.body.Load(); err != nil {
-			return x.clientFailed(err)
+		if problem := x.loadBody(); problem != nil {
+			return problem
 		}
+		received = time.Now()
 	}
-	config := &x.proxy.config
-	x.deadline = time.Now().Add(config.Deadline)
+	x.deadline = received.Add(config.Deadline)
 	x.request.HeadOnly = x.head.IsHead()
 	x.request.Safe = x.head.Safe()
 	x.request.ExpectContinue = x.head.Minor == 1 && x.head.Length > forward.ReplayMax
 	x.request.Deadline, x.request.Wait, x.request.Patience = x.deadline, config.Deadline, config.StreamTimeout
-	x.request.Client = x.conn
+	x.request.Client, x.interims = x, 0
 	return nil
 }
 
+// loadBody reads a short body, and whole the one that holds the key, by which it then aims.
+func (x *exchange) loadBody() *api.Problem {
+	if !x.unaimed {
+		if err := x.body.Load(); err != nil {
+			return x.clientFailed(err)
+		}
+		return nil
+	}
+	whole, err := x.body.LoadWhole(shardkey.BodyMax)
+	if errors.Is(err, forward.ErrBodyTooLarge) && x.proxy.settings().BodyMax > shardkey.BodyMax {
+		x.conn.CloseAfter()
+		return shardkey.BodyTooLong()
+	}
+	if errors.Is(err, forward.ErrNoRoom) {
+		x.conn.CloseAfter()
+		return api.NewProblem(api.CodeOverloaded, "the key is in the body, and %d octets of other long bodies are held already", x.proxy.bodies.Taken())
+	}
+	if err != nil {
+		return x.clientFailed(err)
+	}
+	x.key.Body, x.key.Length = whole, int64(len(whole))
+	return x.aim()
+}
+
 func (x *exchange) compose() {
-	x.request.Head = forward.AppendRequest(x.request.Head[:0], x.head, x.node.Address, x.stamp, x.request.ExpectContinue)
+	x.visit()
+	x.beginTry()
+	x.stampTrail()
+	if len(x.offers) > 0 && !x.overH2C() {
+		x.request.Head = forward.AppendUpgrade(x.request.Head[:0], x.head, x.node.Address, x.stamp, x.offers)
+		return
+	}
+	address := api.HostPort(x.node.Address)
+	x.request.Head = forward.AppendRequest(x.request.Head[:0], x.head, address, x.stamp, x.request.ExpectContinue)
 }
 
 // moved reports the answer of a node that does not hold the slot. A 421 without an epoch is the
 // service's own.
 func (x *exchange) moved(head *wire.Answer) bool {
 	return head.Status == 421 && x.stamp.Key != nil && steadField(&head.Head, api.HeaderEpoch) != nil
-}
-
-// search is the state of looking for the node that takes a request.
-type search struct {
-	*exchange
-	hops      int
-	dialUntil time.Time // zero before the first failed dial
-	dialPause time.Duration
-	dials     int
-}
-
-// failed decides whether a request that got no answer is sent again: only one that was never sent.
-func (s *search) failed(err error) *api.Problem {
-	var failure *forward.Failure
-	if !errors.As(err, &failure) {
-		return badGateway(api.CodeOwnerFailed, "node %s: %v", s.node.ID, err)
-	}
-	s.proxy.noteDistrust(s.node.ID, failure.Err)
-	switch failure.Stage {
-	case forward.NotConnected:
-		return s.unreachable()
-	case forward.TimedOut:
-		return badGateway(api.CodeOwnerTimeout, "node %s did not answer in time", s.node.ID)
-	case forward.ClientFailed:
-		return s.clientFailed(failure.Err)
-	default:
-		s.proxy.logger.Debug("node broke off", "node", s.node.ID, "error", failure.Err)
-		return badGateway(api.CodeOwnerFailed, "node %s broke off before its answer", s.node.ID)
-	}
-}
-
-// unreachable waits a moment and aims again; the ring may know more by then.
-func (s *search) unreachable() *api.Problem {
-	now := time.Now()
-	if s.dialUntil.IsZero() {
-		s.dialUntil, s.dialPause = now.Add(dialPatience), dialPauseMin
-	}
-	s.dials++
-	anywhere := s.stamp.Key == nil && s.dials < len(s.table.Up)
-	if !anywhere {
-		if !now.Add(s.dialPause).Before(s.dialUntil) || !s.wait(s.dialPause) {
-			return s.ownerDown()
-		}
-		s.dialPause = min(2*s.dialPause, dialPauseMax)
-	}
-	return s.aim()
-}
-
-// moved follows the answer of a node that does not hold the slot: to the owner it names if it knows
-// more than this proxy, else to wherever a newer ring says.
-func (s *search) moved(answer forward.Answer) *api.Problem {
-	s.proxy.metrics.moved.Add(1)
-	owner, followed := s.follow(answer.Head())
-	answer.Close()
-	switch {
-	case s.request.Body != nil && !s.body.Replayable():
-		return s.moving("more of its body was sent than can be sent again")
-	case followed:
-		s.node = owner
-		return nil
-	}
-	if !s.wait(movePause) {
-		return s.moving("no newer ring came in time")
-	}
-	routedBy := s.table
-	problem := s.aim()
-	if s.table != routedBy {
-		s.hops = 0
-	}
-	return problem
-}
-
-// follow reads the owner out of a 421, if its epoch is above the one the request was sent with; the
-// stamp takes that epoch. Only nodes in this proxy's own ring are gone to.
-func (s *search) follow(head *wire.Answer) (ring.Node, bool) {
-	epoch, ok := parseEpoch(steadField(&head.Head, api.HeaderEpoch))
-	owner := steadField(&head.Head, api.HeaderOwner)
-	if !ok || epoch <= s.stamp.Epoch || len(owner) == 0 || s.hops == hopsMax {
-		return ring.Node{}, false
-	}
-	table := s.proxy.routes.Table().View.Table
-	node, listed := table.Node(table.IndexOf(api.NodeID(owner)))
-	if !listed || node.Status == ring.StatusDown {
-		return ring.Node{}, false
-	}
-	s.hops++
-	s.stamp.Epoch = epoch
-	return node, true
-}
-
-// wait is for a newer ring, but no longer than a pause; false when the time for the request is up.
-func (s *search) wait(pause time.Duration) bool {
-	left := time.Until(s.deadline)
-	if left <= 0 {
-		return false
-	}
-	timer := time.NewTimer(min(pause, left))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return time.Now().Before(s.deadline)
-	case <-s.table.Superseded:
-		return true
-	case <-s.proxy.forced:
-		return false
-	}
-}
-
-// steadField finds the value of one of Stead's own fields, nil if there is none.
-func steadField(head *wire.Head, name string) []byte {
-	for i := range head.Fields {
-		if field := &head.Fields[i]; field.Kind == wire.Stead && wire.EqualFold(field.Name, name) {
-			return field.Value
-		}
-	}
-	return nil
-}
-
-// parseEpoch reads a decimal epoch; it must not wrap.
-func parseEpoch(text []byte) (epoch api.Epoch, ok bool) {
-	if len(text) == 0 || len(text) > 18 {
-		return 0, false
-	}
-	for _, c := range text {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		epoch = epoch*10 + api.Epoch(c-'0')
-	}
-	return epoch, true
 }

@@ -22,15 +22,25 @@ type exchange struct {
 	head    *wire.Request
 	started time.Time
 
-	table *routing.Table // what the request is routed by
-	key   shardkey.Request
-	stamp forward.Stamp
-	node  ring.Node // where it goes
+	table   *routing.Table // what the request is routed by
+	key     shardkey.Request
+	unaimed bool // its key is in the body
+	stamp   forward.Stamp
+	node    ring.Node   // where it goes
+	at      *nodeCounts // those of the node that it is at; nil before it is at one
+	drawn   drawnKey    // of a client that came without a key
+	trail   trail
+	trace   trace
+	record  record
 
 	body     forward.Body
 	request  forward.Request
 	deadline time.Time // for an answer to begin
 	out      []byte    // octets on their way to the client
+
+	offers   []string // protocols the client asks to change to
+	joined   *joined  // what the connection became, if the node changed protocols
+	interims int      // interim answers passed on
 }
 
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
@@ -41,14 +51,20 @@ const bufferKeepMax = 96 << 10
 func (p *Proxy) begin(conn *inbound.Conn) *exchange {
 	x := exchanges.Get().(*exchange)
 	x.proxy, x.conn, x.head, x.started = p, conn, conn.Head(), time.Now()
+	x.beginTrail()
+	x.beginTrace()
 	return x
 }
 
 func (x *exchange) end() {
+	x.depart()
+	x.record = record{}
 	x.proxy, x.conn, x.head, x.table = nil, nil, nil, nil
-	x.key.Target, x.key.Headers, x.stamp, x.node = nil, nil, forward.Stamp{}, ring.Node{}
+	x.key.Target, x.key.Headers, x.key.Body, x.stamp, x.node = nil, nil, nil, forward.Stamp{}, ring.Node{}
+	x.unaimed, x.drawn.present = false, false
 	x.body.Reset(nil, 0, 0)
 	x.request, x.out = forward.Request{Head: keep(x.request.Head)}, keep(x.out)
+	x.offers, x.joined = nil, nil
 	exchanges.Put(x)
 }
 
@@ -59,8 +75,20 @@ func keep(buffer []byte) []byte {
 	return buffer[:0]
 }
 
-// Serve answers a request.
+// Serve answers a request, and carries what the connection changes to.
 func (p *Proxy) Serve(conn *inbound.Conn) {
+	joined := p.answer(conn)
+	if joined == nil {
+		return
+	}
+	p.tunnels.carry(joined, p.routes.Routes)
+	if joined.span != nil {
+		p.tracer.Tunnel(joined.span)
+	}
+}
+
+// answer answers a request. What it returns is left to do when the request is over; mostly nothing.
+func (p *Proxy) answer(conn *inbound.Conn) *joined {
 	p.metrics.inFlight.Add(1)
 	defer p.metrics.inFlight.Add(-1)
 	x := p.begin(conn)
@@ -72,7 +100,8 @@ func (p *Proxy) Serve(conn *inbound.Conn) {
 	if problem != nil {
 		x.refuse(problem)
 	}
-	p.metrics.seconds.Observe(time.Since(x.started).Seconds())
+	x.account()
+	return x.joined
 }
 
 // Admit decides, before a client sends its body, whether the request would get anywhere.
@@ -82,31 +111,41 @@ func (p *Proxy) Admit(conn *inbound.Conn) bool {
 	problem := x.admit()
 	if problem != nil {
 		x.refuse(problem)
+		x.account()
 	}
 	return problem == nil
 }
 
 // Refuse answers what is no request.
-func (p *Proxy) Refuse(conn *inbound.Conn, _ error) {
+func (p *Proxy) Refuse(conn *inbound.Conn) {
 	x := p.begin(conn)
 	defer x.end()
 	x.refuse(x.unreadable(conn.Fault()))
+	x.account()
 }
 
 // admit decides by the head alone.
 func (x *exchange) admit() *api.Problem {
+	if x.looped() {
+		return api.NewProblem(api.CodeLoop, "the request has come through this proxy before, as its Via says")
+	}
 	if x.head.IsConnect() {
 		x.conn.CloseAfter()
 		return api.NewProblem(api.CodeConnect, "this proxy makes no tunnels")
 	}
-	// A client that merely offers h2c goes on in HTTP/1.1 when nobody takes it up.
-	if len(x.head.Upgrade) > 0 && !wire.EqualFold(x.head.Upgrade, "h2c") {
-		return api.NewProblem(api.CodeUpgrade, "the connection cannot be upgraded to %q", api.Clip(string(x.head.Upgrade)))
+	if problem := x.admitUpgrade(); problem != nil {
+		return problem
 	}
-	if x.head.Length > x.proxy.config.BodyMax {
+	if x.head.Length > x.proxy.settings().BodyMax {
 		return x.tooLarge()
 	}
-	return x.aim()
+	x.key.Target, x.key.Headers, x.key.Length = x.head.Target, x.head, x.head.Length
+	problem := x.aim()
+	if problem == shardkey.ErrNeedsBody {
+		x.unaimed = true
+		return nil
+	}
+	return problem
 }
 
 // aim finds key, slot and node by the ring in force.
@@ -115,10 +154,14 @@ func (x *exchange) aim() *api.Problem {
 	if x.table == nil {
 		return noRing()
 	}
-	x.key.Target, x.key.Headers = x.head.Target, x.head
 	key, _, err := shardkey.Extract(x.table.Rules, &x.key)
-	if err == shardkey.ErrNoKey && x.table.View.Settings.NoKey == api.NoKeyAny {
-		return x.aimAnywhere()
+	if err == shardkey.ErrNoKey {
+		switch x.table.View.Settings.NoKey {
+		case api.NoKeyAny:
+			return x.aimAnywhere()
+		case api.NoKeySticky:
+			key, err = x.drawn.octets(), nil
+		}
 	}
 	if err != nil {
 		var problem *api.Problem
@@ -131,6 +174,8 @@ func (x *exchange) aim() *api.Problem {
 	}
 	x.stamp, x.node = forward.Stamp{Key: key, Slot: slot, Epoch: epoch}, node
 	if node.Status == ring.StatusDown {
+		// From here on the ring knows better: it says when the node is back.
+		x.proxy.circuits.connected(forward.Target{Node: node.ID, Address: node.Address})
 		return x.ownerDown()
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -128,6 +129,13 @@ func (c *fakeControl) ProxyBeat(_ context.Context, _ api.ProxyID, beat api.Proxy
 
 func (c *fakeControl) Close() {}
 
+// heard are the beats so far.
+func (c *fakeControl) heard() []api.ProxyBeat {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.beats)
+}
+
 // awaitBeat waits for a beat that satisfies a condition.
 func (c *fakeControl) awaitBeat(t *testing.T, want func(api.ProxyBeat) bool) {
 	t.Helper()
@@ -150,12 +158,15 @@ func (c *fakeControl) awaitBeat(t *testing.T, want func(api.ProxyBeat) bool) {
 	}
 }
 
-// start opens a proxy over a ring and closes it with the test.
+// start opens a proxy over a ring and closes it with the test. It says nothing of requests' ways unless
+// asked to: what tests compare octet by octet is what came.
 func start(t testing.TB, view *ring.View, edit ...func(*Config)) (*Proxy, *fakeControl) {
 	t.Helper()
 	fake := newFakeControl(view)
 	config := NewConfig()
 	config.ID, config.Listen, config.AdminListen = "p1", "127.0.0.1:0", "127.0.0.1:0"
+	config.Trail = TrailConfig{}
+	config.Mux = MuxOff // most nodes of these tests are scripts of octets
 	for _, change := range edit {
 		change(&config)
 	}
@@ -321,6 +332,7 @@ func talk(t testing.TB, proxy *Proxy, octets string) (got string, closed bool) {
 	return listen(t, conn)
 }
 
+// listen reads until the other side closes, or is quiet; one that has said that it closes is waited for.
 func listen(t testing.TB, conn net.Conn) (got string, closed bool) {
 	t.Helper()
 	var all []byte
@@ -331,7 +343,11 @@ func listen(t testing.TB, conn net.Conn) (got string, closed bool) {
 		if err != nil {
 			return string(all), err == io.EOF
 		}
-		_ = conn.SetReadDeadline(time.Now().Add(quiet))
+		pause := quiet
+		if bytes.Contains(all, []byte("\r\nConnection: close\r\n")) {
+			pause = patience
+		}
+		_ = conn.SetReadDeadline(time.Now().Add(pause))
 	}
 }
 
@@ -364,8 +380,18 @@ func stamps(view *ring.View, key string) string {
 	return fmt.Sprintf("Stead-Key: %s\r\nStead-Slot: %d\r\nStead-Epoch: %d\r\n", api.EncodeKey([]byte(key)), slot, epoch)
 }
 
+// keyAt is a key that a node holds.
+func keyAt(view *ring.View, node string) string {
+	for i := 0; ; i++ {
+		key := fmt.Sprint("k", i)
+		if _, _, holder, _ := view.Locate([]byte(key)); holder.ID == api.NodeID(node) {
+			return key
+		}
+	}
+}
+
 // until waits for a condition.
-func until(t *testing.T, what string, met func() bool) {
+func until(t testing.TB, what string, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !met(); {
 		if time.Now().After(deadline) {

@@ -126,7 +126,7 @@ func TestOpenRefuses(t *testing.T) {
 	f(view, func(c *Config) { c.KeyRules = []string{"query:other"} }, routing.ErrOtherRules)
 	f(view, func(c *Config) { c.Listen = "0.0.0.0:0" }, nil)
 	f(view, func(c *Config) { c.AdminListen = "0.0.0.0:0" }, nil)
-	f(viewOf(t, 1, func(*ring.Table) {}, func(settings *api.Settings) { settings.Keys = []string{"json:/a"} }), func(*Config) {}, routing.ErrUnknownRules)
+	f(viewOf(t, 1, func(*ring.Table) {}, func(settings *api.Settings) { settings.Keys = []string{"claim:a"} }), func(*Config) {}, routing.ErrUnknownRules)
 
 	for name, edit := range map[string]func(*Config){
 		"id": func(c *Config) { c.ID = "a b" }, "listen": func(c *Config) { c.Listen = "8080" },
@@ -134,7 +134,8 @@ func TestOpenRefuses(t *testing.T) {
 		"admin": func(c *Config) { c.AdminListen = "x" }, "control": func(c *Config) { c.Control = nil },
 		"rules": func(c *Config) { c.KeyRules = []string{"nothing"} }, "head": func(c *Config) { c.HeadMax = 100 },
 		"body": func(c *Config) { c.BodyMax = -1 }, "deadline": func(c *Config) { c.Deadline = 0 },
-		"connections": func(c *Config) { c.Connections = 0 },
+		"connections": func(c *Config) { c.Connections = 0 }, "mux": func(c *Config) { c.Mux = "on" },
+		"mux connections": func(c *Config) { c.MuxConnections = 0 },
 	} {
 		config := NewConfig()
 		if err := config.Validate(); err != nil {
@@ -318,4 +319,6 @@ func TestConnectionsLimit(t *testing.T) {
 	if got, closed := listen(t, dial(t, proxy)); !strings.HasPrefix(got, "HTTP/1.1 503") || !closed {
 		t.Errorf("got %q, closed %v", got, closed)
 	}
+	metric(t, proxy, "stead_proxy_connections 1")
+	metric(t, proxy, "stead_proxy_connections_turned_away_total 1")
 }

@@ -28,12 +28,15 @@ func (x *exchange) refuse(problem *api.Problem) {
 	if problem.RetryAfter > 0 {
 		x.out = append(append(append(x.out, "Retry-After: "...), api.RetryAfterSeconds(problem.RetryAfter)...), "\r\n"...)
 	}
+	x.out = x.appendID(x.out)
 	x.appendConnection()
 	x.out = append(x.out, "\r\n"...)
+	x.record.status, x.record.problem, x.record.head = problem.Status, string(problem.Code), len(x.out)
 	if !x.head.IsHead() {
 		x.out = append(x.out, body...)
 	}
 	if x.flush() != nil {
+		x.record.cut = true
 		x.conn.CloseAfter()
 	}
 	x.proxy.metrics.refused(problem.Code)
@@ -68,11 +71,17 @@ func (x *exchange) clientFailed(err error) *api.Problem {
 	return x.unreadable(x.conn.Fault())
 }
 
-func (x *exchange) tooLarge() *api.Problem {
-	return api.NewProblem(api.CodeTooLarge, "the body is longer than %d octets", x.proxy.config.BodyMax)
+// clientGone is a problem that hardly anybody reads: only who has closed just its own side.
+func (x *exchange) clientGone() *api.Problem {
+	x.conn.CloseAfter()
+	return api.NewProblem(api.CodeClientGone, "the client closed its side of the connection while its answer was awaited")
 }
 
-// unreadable is a problem with the client's octets; fault is nil where fasthttp found it.
+func (x *exchange) tooLarge() *api.Problem {
+	return api.NewProblem(api.CodeTooLarge, "the body is longer than %d octets", x.proxy.settings().BodyMax)
+}
+
+// unreadable is a problem with the client's octets.
 func (x *exchange) unreadable(fault error) *api.Problem {
 	var syntax wire.SyntaxError
 	switch {
@@ -80,7 +89,11 @@ func (x *exchange) unreadable(fault error) *api.Problem {
 		return x.tooLarge()
 	case errors.Is(fault, inbound.ErrHeadTooLarge):
 		return api.NewProblem(api.CodeHeaderTooLarge, "%v", fault)
-	case errors.As(fault, &syntax), errors.Is(fault, inbound.ErrTruncated), errors.Is(fault, inbound.ErrSlow):
+	case errors.Is(fault, inbound.ErrSlow):
+		return api.NewProblem(api.CodeTooSlow, "%v", fault)
+	case errors.Is(fault, inbound.ErrTooMany), errors.Is(fault, inbound.ErrCrowded):
+		return api.NewProblem(api.CodeTooManyConnections, "%v", fault)
+	case errors.As(fault, &syntax), errors.Is(fault, inbound.ErrTruncated):
 		return api.NewProblem(api.CodeBadRequest, "%v", fault)
 	default:
 		return api.NewProblem(api.CodeBadRequest, "the request cannot be read")

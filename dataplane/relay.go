@@ -26,6 +26,11 @@ const gather = 16 << 10
 func (x *exchange) relay(answer forward.Answer) {
 	head := answer.Head()
 	status := head.Status
+	x.record.status = status
+	if status == 101 {
+		x.join(answer)
+		return
+	}
 	framing := x.framing(head)
 	if framing == byClose || !answer.Uploaded() {
 		x.conn.CloseAfter()
@@ -42,6 +47,7 @@ func (x *exchange) relay(answer forward.Answer) {
 		err = flushed
 	}
 	if err != nil {
+		x.record.cut = true
 		x.conn.CloseAfter()
 		if framing == byClose {
 			x.conn.Abort()
@@ -65,18 +71,18 @@ func (x *exchange) framing(head *wire.Answer) framing {
 }
 
 func (x *exchange) appendHead(head *wire.Answer, framing framing) {
-	x.out = forward.AppendAnswer(x.out[:0], head)
+	x.out = forward.AppendAnswer(x.out[:0], head, x.proxy.trails.droppedBack)
+	x.out = x.appendTrailBack(x.out, x.versionBack(head))
 	switch framing {
 	case byChunks:
 		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
 	case byLength, noBody:
 		x.appendLength(head)
 	}
-	if x.shows() {
-		x.appendShown()
-	}
+	x.appendOwn()
 	x.appendConnection()
 	x.out = append(x.out, "\r\n"...)
+	x.record.head = len(x.out)
 }
 
 // appendLength repeats the node's Content-Length, which stands in answers without a body too (to
@@ -103,6 +109,16 @@ func (x *exchange) appendConnection() {
 	}
 }
 
+// appendOwn says what the proxy itself has to say to the client.
+func (x *exchange) appendOwn() {
+	if x.drawn.present {
+		x.appendDrawnKey()
+	}
+	if x.shows() {
+		x.appendShown()
+	}
+}
+
 // shows reports whether the client asked to see where its request went.
 func (x *exchange) shows() bool {
 	return string(steadField(&x.head.Head, api.HeaderShow)) == "node"
@@ -119,6 +135,11 @@ func (x *exchange) appendShown() {
 // relayBody sends what is gathered whenever the node has nothing more at hand, so that each octet
 // reaches the client as soon as it came. What the node sent last is left to be sent.
 func (x *exchange) relayBody(answer forward.Answer, framing framing) error {
+	if framing == byLength {
+		if err := x.pour(answer); err != nil {
+			return err
+		}
+	}
 	for {
 		if len(x.out) >= gather || len(x.out) > 0 && !answer.Ready() {
 			if err := x.flush(); err != nil {
@@ -137,7 +158,7 @@ func (x *exchange) relayBody(answer forward.Answer, framing framing) error {
 		}
 	}
 	if framing == byChunks {
-		x.out = append(x.out, "0\r\n\r\n"...)
+		x.out = append(append(append(x.out, "0\r\n"...), answer.Trailers()...), "\r\n"...)
 	}
 	return nil
 }
@@ -156,6 +177,9 @@ func (x *exchange) flush() error {
 		return nil
 	}
 	err := x.conn.Send(x.out)
+	if err == nil {
+		x.record.sent += int64(len(x.out))
+	}
 	x.out = x.out[:0]
 	return err
 }

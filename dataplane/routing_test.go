@@ -78,8 +78,12 @@ func TestUnforwarded(t *testing.T) {
 			t.Errorf("got %s %s", response.Status, body)
 		}
 	}
-	f("GET /kv/a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n\r\n", "upgrade_unsupported")
+	f("POST /kv/a HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 1\r\n\r\nx", "upgrade_unsupported")
 	f("CONNECT internal:443 HTTP/1.1\r\nHost: internal:443\r\n\r\n", "connect_unsupported")
+	hidden := "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\nContent-Length: 4\r\n\r\nbody" + getA
+	if got, closed := talk(t, proxy, hidden); strings.Count(got, "HTTP/1.1 ") != 1 || !strings.HasPrefix(got, "HTTP/1.1 501 ") || !closed {
+		t.Errorf("behind CONNECT the client got %q, closed %v", got, closed)
+	}
 	node.none(t)
 }
 
@@ -124,12 +128,13 @@ func TestUnreachable(t *testing.T) {
 	_ = nobody.Close()
 	node := startNode(t, answer(okAnswer))
 
-	proxy, fake := start(t, ringOf(t, 1, 1, up("n1", dead)))
+	patient, _ := start(t, ringOf(t, 1, 1, up("n1", dead)))
 	began := time.Now()
-	refused(t, proxy, "POST /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 503, "owner_down")
+	refused(t, patient, "POST /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", 503, "owner_down")
 	if took := time.Since(began); took < dialPatience/2 || took > patience/2 {
 		t.Errorf("given up after %v", took)
 	}
+	proxy, fake := start(t, ringOf(t, 1, 1, up("n1", dead)))
 	time.AfterFunc(100*time.Millisecond, func() { fake.publish(ringOf(t, 2, 2, up("n1", node.address()))) })
 	served(t, proxy, "POST /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi", "ok")
 	if request := node.next(t); request.body != "hi" || !strings.Contains(request.raw, "Stead-Epoch: 2\r\n") {

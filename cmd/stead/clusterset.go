@@ -15,12 +15,13 @@ func clusterSetCommand(o *operator) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "set NAME=VALUE...",
 		Short: "Change settings of the cluster",
-		Long: `Change settings of the cluster: service, state, keys (rules separated by commas), no-key (reject or
-any), slots, replicas, min-in-sync, on-last-copy (wait or recreate), level. Some are fixed when the cluster is made, keys and no-key are guarded while
-nodes hold slots: changing them changes where keys live. min-in-sync and on-last-copy may change at any
+		Long: `Change settings of the cluster: service, state, keys (rules separated by commas), no-key (reject,
+any or sticky), slots, replicas, min-in-sync, on-last-copy (wait or recreate), level. Some are fixed when the cluster is made, keys and a no-key of
+sticky are guarded while nodes hold slots: changing them changes where keys live. min-in-sync and on-last-copy may change at any
 time.`,
 		Example: `  stead cluster set keys=header:X-Shard-Key,path:/kv/{key} --force
-  stead cluster set no-key=any --force`,
+  stead cluster set keys=cookie:session,host:{key}.example.com,json:/user/id
+  stead cluster set no-key=sticky`,
 		Args:      cobra.MinimumNArgs(1),
 		ValidArgs: []string{"service=", "state=", "keys=", "no-key=", "slots=", "replicas=", "min-in-sync=", "on-last-copy=", "level="},
 		RunE: o.with(func(s *session, args []string) error {

@@ -38,7 +38,7 @@ func TestControlConfig(t *testing.T) {
 		c.Settings.State, c.Settings.Keys, c.Settings.NoKey, c.Settings.SlotBits, c.Settings.Replicas, c.NodeCIDRs, c.EvictShare,
 		c.EvictWindow, c.PlanDelay, c.Security)
 	want := fmt.Sprintln("c2", "h:1", "h:2", "h:3", "h:4", "d", []string{"a:1", "b:1", "c:1"}, 3, "kv", api.StateNone,
-		[]string{"query:tenant", "path:/x/{key}"}, api.NoKeyAny, 8, 1, "[10.0.0.0/8 192.168.0.0/16]", 0.5, "2m0s", "1s", "{true <nil>}")
+		[]string{"query:tenant", "path:/x/{key}"}, api.NoKeyAny, 8, 1, "[10.0.0.0/8 192.168.0.0/16]", 0.5, "2m0s", "1s", "{true <nil> <nil>}")
 	if got != want || c.Logger == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -88,13 +88,15 @@ func TestDrainDelayWithinStopTimeout(t *testing.T) {
 func TestProxyConfig(t *testing.T) {
 	f := proxyFlags{config: dataplane.NewConfig()}
 	command := parse(t, "--id p7 --listen h:1 --advertise h:2 --admin-listen h:3 --data-dir d --control a:1,b:1 --key header:X-Shard-Key"+
-		" --insecure-clients --deadline 3s", f.add)
+		" --insecure-clients --deadline 3s --on-move hold --tunnel-idle-timeout 1h", f.add)
 	c, err := f.complete(command)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := fmt.Sprintln(c.ID, c.Listen, c.Advertise, c.AdminListen, c.DataDir, c.Control, c.KeyRules, c.Security, c.SecurityClients, c.Deadline)
-	want := fmt.Sprintln("p7", "h:1", "h:2", "h:3", "d", []string{"a:1", "b:1"}, []string{"header:X-Shard-Key"}, "{false <nil>}", "{true <nil>}", "3s")
+	got := fmt.Sprintln(c.ID, c.Listen, c.Advertise, c.AdminListen, c.DataDir, c.Control, c.KeyRules, c.Security, c.SecurityClients, c.Deadline,
+		c.OnMove, c.TunnelIdle)
+	want := fmt.Sprintln("p7", "h:1", "h:2", "h:3", "d", []string{"a:1", "b:1"}, []string{"header:X-Shard-Key"}, "{false <nil> <nil>}", "{true <nil> <nil>}", "3s",
+		"hold", "1h0m0s")
 	if got != want || c.Logger == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -113,7 +115,7 @@ func TestNodeConfig(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprintln(c.ID, listen, c.Advertise, c.PublicAddress, c.DataDir, c.Control, c.Zone, c.Weight, c.OnDown, c.TTL, c.ServiceName, c.Replace, c.Security)
-	want := fmt.Sprintln("n7", "h:1", "h:2", "h:3", "d", []string{"a:1"}, "z", 5, api.OnDownReset, "5s", "kv", true, "{true <nil>}")
+	want := fmt.Sprintln("n7", "h:1", "h:2", "h:3", "d", []string{"a:1"}, "z", 5, api.OnDownReset, "5s", "kv", true, "{true <nil> <nil>}")
 	if got != want || c.Logger == nil {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

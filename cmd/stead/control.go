@@ -69,7 +69,7 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringVar(&config.Settings.Service, "service", config.Settings.Service, "name of the service")
 	f.state.add(command)
 	flags.StringSliceVar(&config.Settings.Keys, "keys", config.Settings.Keys, "key `rules`, tried in order")
-	flags.StringVar(&f.noKey, "no-key", string(config.Settings.NoKey), "what becomes of requests without a key: reject or any")
+	flags.StringVar(&f.noKey, "no-key", string(config.Settings.NoKey), "what becomes of requests without a key: reject, any (node) or sticky (a key in a cookie)")
 	flags.Var(&f.slots, "slots", "slots of the ring, a power of two from 256 to 65536")
 	flags.StringSliceVar(&f.nodeCIDRs, "node-cidr", nil, "`networks` nodes may register addresses in; without it, any")
 	flags.Float64Var(&config.EvictShare, "evict-share", config.EvictShare, "share of the nodes that may lose their slots within --evict-window")
@@ -84,7 +84,7 @@ func (f *controlFlags) add(command *cobra.Command) {
 	flags.StringVar(&f.hookKey, "webhook-key-file", "", "`file` with the key that webhooks are signed with")
 	f.addMembership(command)
 	flags.StringVar(&f.tokenFile, "token-file", "", "`file` of who may do what by which token: lines of ROLE NAME TOKEN")
-	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny))
+	completeWords(command, "no-key", string(api.NoKeyReject), string(api.NoKeyAny), string(api.NoKeySticky))
 }
 
 func (f *controlFlags) addDNS(command *cobra.Command) {

@@ -29,6 +29,7 @@ func bindEnvironment(flags *pflag.FlagSet, lookup func(string) string) (err erro
 		if failed := flags.Set(flag.Name, value); failed != nil {
 			err = fmt.Errorf("cannot use %s: %w", variableOf(flag.Name), failed)
 		}
+		setSource(flag, sourceEnvironment)
 	})
 	return err
 }

@@ -16,22 +16,25 @@ import (
 
 func explainCommand() *cobra.Command {
 	var headers []string
+	var data string
 	command := &cobra.Command{
-		Use:   "explain [-H 'NAME: VALUE']... [METHOD] TARGET",
+		Use:   "explain [-H 'NAME: VALUE']... [-d BODY] [METHOD] TARGET",
 		Short: "Say where a request would go, and why",
 		Long: `Say where a request would go, and why: by which rule its key is found, and who holds the key's slot.
 The rules and the ring are those of the control plane, the reading of the request is the proxies' own.`,
-		Example: `  stead explain -H 'X-Shard-Key: acme' GET /x`,
-		Args:    cobra.RangeArgs(1, 2),
+		Example: `  stead explain -H 'X-Shard-Key: acme' GET /x
+  stead explain -H 'Content-Type: application/json' -d '{"user":{"id":7}}' POST /x`,
+		Args: cobra.RangeArgs(1, 2),
 	}
 	o := newOperator(command)
 	command.Flags().StringArrayVarP(&headers, "header", "H", nil, "header `line` of the request")
+	command.Flags().StringVarP(&data, "data", "d", "", "`body` of the request")
 	command.RunE = o.with(func(s *session, args []string) error {
 		method, target := "GET", args[len(args)-1]
 		if len(args) == 2 {
 			method = args[0]
 		}
-		return explain(s, method, target, headers)
+		return explain(s, method, target, headers, data)
 	})
 	return command
 }
@@ -43,8 +46,8 @@ type explanation struct {
 	Why string `json:"why"`
 }
 
-func explain(s *session, method, target string, headers []string) error {
-	request, err := parseRequest(method, target, headers)
+func explain(s *session, method, target string, headers []string, data string) error {
+	request, err := parseRequest(method, target, headers, len(data))
 	if err != nil {
 		return err
 	}
@@ -52,7 +55,7 @@ func explain(s *session, method, target string, headers []string) error {
 	if err != nil {
 		return err
 	}
-	found, err := explainBy(view, request)
+	found, err := explainBy(view, request, []byte(data))
 	if err != nil {
 		return err
 	}
@@ -77,8 +80,8 @@ func explain(s *session, method, target string, headers []string) error {
 	})
 }
 
-// parseRequest reads a request as a proxy would.
-func parseRequest(method, target string, headers []string) (*wire.Request, error) {
+// parseRequest reads a request as a proxy would; a body is announced by its length.
+func parseRequest(method, target string, headers []string, length int) (*wire.Request, error) {
 	var head bytes.Buffer
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
 	hasHost := false
@@ -92,6 +95,9 @@ func parseRequest(method, target string, headers []string) (*wire.Request, error
 	}
 	if !hasHost {
 		fmt.Fprintf(&head, "Host: %s\r\n", hostOf(target))
+	}
+	if length > 0 {
+		fmt.Fprintf(&head, "Content-Length: %d\r\n", length)
 	}
 	head.WriteString("\r\n")
 	request := &wire.Request{}
@@ -118,24 +124,41 @@ func (f fields) Len() int                      { return len(f) }
 func (f fields) At(i int) (name, value []byte) { return f[i].Name, f[i].Value }
 
 // explainBy applies rules and table of a ring to a request.
-func explainBy(view *ring.View, request *wire.Request) (found explanation, err error) {
-	rules, problem := api.ParseKeyRules(view.Settings.Keys)
+func explainBy(view *ring.View, request *wire.Request, body []byte) (found explanation, err error) {
+	rules, problem := view.Settings.KeyRules()
 	if problem != nil {
 		return found, fmt.Errorf("cannot read the cluster's key rules: %w", problem)
 	}
-	key, rule, err := shardkey.Extract(rules, &shardkey.Request{Target: request.Target, Headers: fields(request.Fields)})
-	if err == shardkey.ErrNoKey && view.Settings.NoKey == api.NoKeyAny {
-		found.Why = "no rule applies, and the cluster sends such requests to any node that is up (no-key=any)"
+	key, rule, err := shardkey.Extract(rules, &shardkey.Request{
+		Target: request.Target, Headers: fields(request.Fields), Length: request.Length, Body: body,
+	})
+	if why := keyless(view.Settings.NoKey); err == shardkey.ErrNoKey && why != "" {
+		found.Why = why
 		return found, nil
 	}
 	if err != nil {
 		return found, err
 	}
-	found.Rule = view.Settings.Keys[rule]
+	found.Rule = string(api.KeyFromCookie) + ":" + api.KeyCookie
+	if rule < len(view.Settings.Keys) {
+		found.Rule = view.Settings.Keys[rule]
+	}
 	found.Location = view.Location(key)
 	found.Why = fmt.Sprintf("rule %d of %d names the key, its hash falls in slot %d of %d, ",
 		rule+1, len(rules), found.Slot, view.Table.Bits.Slots()) + fate(found.Location)
 	return found, nil
+}
+
+// keyless says what becomes of requests without a key; empty: they are refused.
+func keyless(noKey api.NoKey) string {
+	switch noKey {
+	case api.NoKeyAny:
+		return "no rule applies, and the cluster sends such requests to any node that is up (no-key=any)"
+	case api.NoKeySticky:
+		return "no rule applies, and the cluster gives such clients a key of their own, in the cookie " + api.KeyCookie + " (no-key=sticky)"
+	default:
+		return ""
+	}
 }
 
 // fate says what becomes of requests for a location.

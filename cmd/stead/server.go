@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"runtime"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +30,7 @@ const (
 // serverFlags are what every command shares that serves until it is told to stop.
 type serverFlags struct {
 	logLevel    string
+	level       slog.LevelVar // what logLevel says, while the process runs
 	logFormat   string
 	insecure    bool
 	tls         tlsFlags
@@ -75,16 +79,25 @@ func (f *serverFlags) security(logger *slog.Logger) (transport.Security, error) 
 }
 
 func (f *serverFlags) logger(command *cobra.Command) (*slog.Logger, error) {
-	return newLogger(command.ErrOrStderr(), f.logLevel, f.logFormat)
+	if err := f.level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usage(levelUsage, f.logLevel)
+	}
+	return newLoggerAt(command.ErrOrStderr(), &f.level, f.logFormat)
 }
+
+const levelUsage = "--log-level is debug, info, warn or error, not %q"
 
 // newLogger logs to stderr.
 func newLogger(stderr io.Writer, level, format string) (*slog.Logger, error) {
 	var from slog.Level
 	if err := from.UnmarshalText([]byte(level)); err != nil {
-		return nil, usage("--log-level is debug, info, warn or error, not %q", level)
+		return nil, usage(levelUsage, level)
 	}
-	options := &slog.HandlerOptions{Level: from}
+	return newLoggerAt(stderr, from, format)
+}
+
+func newLoggerAt(stderr io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level}
 	switch format {
 	case logText:
 		return slog.New(slog.NewTextHandler(stderr, options)), nil
@@ -111,19 +124,27 @@ const heapFloor = 32 << 20
 
 // serve opens a service, waits until it is told to stop or fails, and closes it within bounds.
 func serve[C config, S service](command *cobra.Command, f *serverFlags, configuration C, open func(C) (S, error)) error {
+	return serveWhile(command, f, configuration, open, func(ctx context.Context, running S) {
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+		}
+	})
+}
+
+// serveWhile is serve with something else to do than to wait: the service is closed when attend returns.
+func serveWhile[C config, S service](command *cobra.Command, f *serverFlags, configuration C, open func(C) (S, error), attend func(context.Context, S)) error {
 	if err := configuration.Validate(); err != nil {
 		return usageError{err}
 	}
+	defer outliveReaders()()
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
 	running, err := open(configuration)
 	if err != nil {
 		return err
 	}
-	select {
-	case <-command.Context().Done():
-	case <-running.Done():
-	}
+	attend(command.Context(), running)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(command.Context()), f.stopTimeout)
 	defer cancel()
 	if err := running.Close(ctx); err != nil {
@@ -131,6 +152,15 @@ func serve[C config, S service](command *cobra.Command, f *serverFlags, configur
 		return errors.Join(running.Err(), err)
 	}
 	return running.Err()
+}
+
+// outliveReaders keeps the process alive when whoever reads its stdout or stderr goes, as a collector of logs does that
+// is restarted: what is written then is lost, and nothing else. Otherwise SIGPIPE would end it. It is caught, not
+// ignored, for programs that this one starts would go on to ignore it.
+func outliveReaders() (stop func()) {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	return func() { signal.Stop(broken) }
 }
 
 // slotsFlag is a number of slots; it holds the exponent.

@@ -43,6 +43,7 @@ against requests for keys that live elsewhere, and drain it before it stops.`,
 	flags.IntVar(&config.HealthFailures, "health-failures", config.HealthFailures, "failures in a row that make the node unwell")
 	flags.BoolVar(&config.Hooks, "hooks", config.Hooks, "the server exports, imports and deletes slots: for clusters of state hooks")
 	flags.DurationVar(&config.MovePauseMax, "move-pause-max", config.MovePauseMax, "longest export of a slot that is moved, with --hooks")
+	flags.DurationVar(&config.TunnelIdle, "tunnel-idle-timeout", config.TunnelIdle, "time a WebSocket may be silent, in both directions")
 	flags.DurationVar(&config.StopTimeout, "command-stop-timeout", config.StopTimeout, "time the command has to end before it is killed")
 	return command
 }

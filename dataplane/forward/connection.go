@@ -2,37 +2,35 @@ package forward
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"net"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/dataplane/socket"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
-// bufferSize bounds the head of an answer, and is what one read of its body takes at most.
-const bufferSize = 32 << 10
-
-var (
-	errHeadTooLarge = fmt.Errorf("the head of the answer is longer than %d octets", bufferSize)
-	errSwitched     = errors.New("the node switched protocols without being asked")
-)
+// ErrClientGone is why a request fails whose client has left.
+var ErrClientGone = errors.New("the client closed its side before it had its answer")
 
 // connection carries one request at a time to a node; while it does, it is the answer. Its methods
 // are for one goroutine, but for extend, which the upload calls too.
 type connection struct {
 	net.Conn
-	socket net.Conn // what Conn goes over: itself, unless that is TLS
+	socket net.Conn       // what Conn goes over: itself, unless that is TLS
+	plain  *socket.Socket // what Conn is, if that is plain TCP
 	home   *pool
 	probe  *probe
+	used   bool // it carried a request before
 
+	lent       *[]byte // buffer, borrowed while there is a request
 	buffer     []byte
 	start, end int // what of buffer is unread
 
 	patience time.Duration
+	client   Client // nil if there is none to be asked, or the exchange is over
 	upload   *upload
 	answer   wire.Answer
 	chunks   wire.Chunks
@@ -41,13 +39,34 @@ type connection struct {
 	finished bool  // the answer was read to its end
 	sent     bool  // the request went out whole
 	since    time.Time
+
+	offers   []string // protocols the node may change to; none: it may not, and the connection is used again
+	protocol string   // the one it changed to
+
+	until time.Time // how long to wait for the answer
+	armed time.Time // the deadline for reading that is set; zero: not known
 }
 
-// exchange sends a request and reads the head of its answer.
+// errStale: something had come on an idle connection, so nothing was sent on it.
+var errStale = errors.New("the node closed the connection, or sent what it was not asked for")
+
+// exchange sends a request and reads the head of its answer. The failure's error is errStale if the connection was
+// of no use.
 func (c *connection) exchange(r *Request) *Failure {
 	c.patience, c.upload, c.chunks = r.Patience, nil, wire.Chunks{}
 	c.received, c.finished, c.sent = false, false, false
-	if r.Body != nil && !r.Body.ended {
+	c.client = r.Client
+	if c.client != nil && !c.client.Hold(c.socket) {
+		return c.settle(r, 0, ErrClientGone)
+	}
+	streams := r.Body != nil && !r.Body.ended
+	if streams || c.plain == nil {
+		c.borrow(answerBuffers.Take())
+		if c.used && !(c.probe.quiet() && c.drained(r.Deadline)) {
+			return &Failure{Stage: NotConnected, Err: errStale}
+		}
+	}
+	if streams {
 		return c.stream(r)
 	}
 	out := r.Head
@@ -55,6 +74,10 @@ func (c *connection) exchange(r *Request) *Failure {
 		out = appendWhole(r.Head, r.Body)
 		r.Head = out[:len(r.Head)] // its array may have grown: the next request is glad of it
 	}
+	if c.plain != nil {
+		return c.ask(r, out)
+	}
+	c.setDeadline(r.Deadline)
 	n, err := c.Conn.Write(out)
 	c.sent = err == nil
 	return c.settle(r, int64(n), c.readHead(r))
@@ -62,11 +85,13 @@ func (c *connection) exchange(r *Request) *Failure {
 
 // stream sends the head, and starts to send the body.
 func (c *connection) stream(r *Request) *Failure {
+	c.armed, c.until = time.Time{}, time.Time{} // deadlines are the upload's, too
+	_ = c.SetDeadline(r.Deadline)
 	n, err := c.Conn.Write(r.Head)
 	if err != nil {
 		return c.settle(r, int64(n), c.readHead(r))
 	}
-	c.extend()
+	_ = c.SetReadDeadline(time.Time{}) // the upload's to set, once the client has sent all
 	c.upload = startUpload(c, r)
 	err = c.readHead(r)
 	if err != nil {
@@ -83,11 +108,14 @@ func (c *connection) settle(r *Request, written int64, err error) *Failure {
 	if err == nil {
 		return nil
 	}
+	here := c.release()
 	c.discard()
 	failure := &Failure{Stage: Broken, Err: err, written: written}
 	switch {
 	case r.Body != nil && r.Body.err != nil:
 		failure.Stage, failure.Err = ClientFailed, r.Body.err
+	case !here:
+		failure.Stage, failure.Err = ClientGone, ErrClientGone
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		failure.Stage = TimedOut
 	case !c.received && transport.Refused(err):
@@ -98,113 +126,11 @@ func (c *connection) settle(r *Request, written int64, err error) *Failure {
 	return failure
 }
 
-// readHead reads the head of the answer, past interim ones. A request that could not be written
-// may have been answered all the same.
-func (c *connection) readHead(r *Request) error {
-	for {
-		if err := c.parseHead(); err != nil {
-			return err
-		}
-		if c.answer.Status == 101 {
-			return errSwitched
-		}
-		if !c.answer.Interim() {
-			break
-		}
-		if c.answer.Status == 100 && c.upload != nil {
-			c.upload.permit()
-		}
-	}
-	if c.upload != nil {
-		c.upload.answered.Store(true)
-		c.extend()
-	}
-	if r.HeadOnly {
-		c.answer.NoBody()
-	}
-	c.left = c.answer.Length
-	c.finished = c.left == 0
-	return nil
-}
-
-func (c *connection) parseHead() error {
-	for {
-		if length := wire.HeadLength(c.buffer[c.start:c.end]); length > 0 {
-			head := c.buffer[c.start : c.start+length]
-			c.start += length
-			return c.answer.Parse(head)
-		}
-		if c.start > 0 {
-			c.end = copy(c.buffer, c.buffer[c.start:c.end])
-			c.start = 0
-		}
-		if c.end == len(c.buffer) {
-			return errHeadTooLarge
-		}
-		n, err := c.Conn.Read(c.buffer[c.end:])
-		c.end += n
-		c.received = c.received || n > 0
-		if err != nil && n == 0 {
-			return err
-		}
-	}
-}
-
-// Head is the head of the answer, valid until the first Next.
-func (c *connection) Head() *wire.Answer { return &c.answer }
-
-// Ready reports whether Next has something to look at.
-func (c *connection) Ready() bool { return c.finished || c.start < c.end }
-
-// Next returns the next octets of the body, valid until the call after it; io.EOF behind the last.
-// It waits for the node at most once: where only framing has come, there are no octets.
-func (c *connection) Next() ([]byte, error) {
-	if c.finished {
-		return nil, io.EOF
-	}
-	if c.start == c.end {
-		if err := c.fill(); err != nil {
-			return nil, err
-		}
-	}
-	return c.take()
-}
-
-// take cuts octets of the body from the buffer.
-func (c *connection) take() (piece []byte, err error) {
-	unread := c.buffer[c.start:c.end]
-	if c.answer.Length == wire.Chunked {
-		n, piece, err := c.chunks.Next(unread)
-		c.start += n
-		c.finished = c.chunks.Done()
-		return piece, err
-	}
-	if c.left >= 0 && int64(len(unread)) > c.left {
-		unread = unread[:c.left]
-	}
-	c.start += len(unread)
-	if c.left >= 0 {
-		c.left -= int64(len(unread))
-		c.finished = c.left == 0
-	}
-	return unread, nil
-}
-
-func (c *connection) fill() error {
-	c.extend()
-	n, err := c.Conn.Read(c.buffer)
-	c.start, c.end = 0, n
-	switch {
-	case n > 0:
-		return nil
-	case err == io.EOF && c.answer.Length == wire.UntilClose:
-		c.finished = true
-		return nil
-	case err == io.EOF:
-		return io.ErrUnexpectedEOF
-	default:
-		return err
-	}
+// release tells the client that the connection is its no more; false if it has gone before.
+func (c *connection) release() bool {
+	client := c.client
+	c.client = nil
+	return client == nil || client.Hold(nil)
 }
 
 // Uploaded reports whether the node has been sent the whole request.
@@ -213,6 +139,7 @@ func (c *connection) Uploaded() bool { return c.sent || c.upload != nil && c.upl
 // Close ends the exchange. The connection is used again if both messages came to their end and
 // nothing came after; a rest of the answer that is there already is read for that.
 func (c *connection) Close() {
+	c.release()
 	if c.upload != nil {
 		c.sent = c.upload.finish()
 		c.upload = nil
@@ -222,10 +149,22 @@ func (c *connection) Close() {
 			break
 		}
 	}
-	reusable := c.sent && c.finished && c.start == c.end && c.answer.Persists() && c.answer.Length != wire.UntilClose
+	reusable := c.offers == nil && c.sent && c.finished && c.start == c.end && c.answer.Persists() && c.answer.Length != wire.UntilClose
 	if !reusable || !c.home.put(c) {
 		c.discard()
 	}
+}
+
+// drained reports that TLS holds no octets back that came with the last answer: the socket has given them
+// already, and the probe cannot see them. A deadline that is over keeps it from reading more.
+func (c *connection) drained(deadline time.Time) bool {
+	if c.Conn == c.socket {
+		return true
+	}
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
+	n, err := c.Conn.Read(c.buffer[:1])
+	_ = c.Conn.SetReadDeadline(deadline)
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // discard closes the socket for good, without the goodbye of TLS: a node that does not read would hold
@@ -233,6 +172,17 @@ func (c *connection) Close() {
 func (c *connection) discard() {
 	c.home.forget(c)
 	_ = c.socket.Close()
+}
+
+// borrow takes a buffer for an answer.
+func (c *connection) borrow(buffer *[]byte) { c.lent, c.buffer = buffer, *buffer }
+
+// rest lends the buffer back: an idle connection has none.
+func (c *connection) rest() {
+	if c.lent != nil {
+		answerBuffers.Return(c.lent)
+	}
+	c.lent, c.buffer, c.start, c.end, c.used = nil, nil, 0, 0, true
 }
 
 // extend moves the deadline on: a stream may take as long as it likes while it moves.
@@ -247,5 +197,5 @@ func appendWhole(out []byte, body *Body) []byte {
 		out = strconv.AppendInt(out, int64(len(body.kept)), 16)
 		out = append(append(append(out, '\r', '\n'), body.kept...), '\r', '\n')
 	}
-	return append(out, "0\r\n\r\n"...)
+	return body.appendEnd(out)
 }

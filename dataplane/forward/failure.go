@@ -14,6 +14,8 @@ const (
 	TimedOut
 	// ClientFailed: the body could not be read from the client; the node saw it cut short.
 	ClientFailed
+	// ClientGone: the client left; the node, if it was sent anything, saw the connection end.
+	ClientGone
 )
 
 // Failure is the error of a request that got no answer.

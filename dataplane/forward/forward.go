@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -31,12 +32,24 @@ type Request struct {
 	Wait time.Duration
 	// Patience is how long a stream may stand still, in either direction.
 	Patience time.Duration
-	// Client is where the body comes from; nil if there is none.
-	Client Interrupter
+	// Client is who waits for the answer; nil if nobody is to be told.
+	Client Client
+	// Stats count it for its node, besides those of the transport. Nil: nothing does.
+	Stats *Stats
+	// Repeats is how often Send has sent it once more.
+	Repeats int
 }
 
-// Interrupter wakes up whoever reads a body that is not needed any more; nobody reads on after it.
-type Interrupter interface{ InterruptRead() }
+// Client is who a request comes from.
+type Client interface {
+	// InterruptRead wakes up whoever reads a body that is not needed any more; nobody reads on after it.
+	InterruptRead()
+	// Hold names what is closed if the client leaves before its answer is complete; nil: nothing any more.
+	// False: it has left already.
+	Hold(io.Closer) bool
+	// Interim passes on an interim answer other than 100 and 101; it is valid during the call.
+	Interim(*wire.Answer)
+}
 
 // Answer is an answer whose head has come. It must be closed.
 type Answer interface {
@@ -45,6 +58,8 @@ type Answer interface {
 	// Next returns the next octets of the body, valid until the call after it and perhaps none, and
 	// io.EOF behind the last. Any other error: the answer was cut short.
 	Next() ([]byte, error)
+	// Trailers are the lines to pass on behind the body; to be asked for once Next has returned io.EOF.
+	Trailers() []byte
 	// Ready reports whether Next returns without waiting for the node.
 	Ready() bool
 	// Uploaded reports whether the node has been sent the whole request.
@@ -111,18 +126,25 @@ func (t *Transport) Close() {
 // *Failure.
 func (t *Transport) Send(to Target, r *Request) (Answer, error) {
 	p := t.pool(to)
-	if c := p.take(r.Deadline); c != nil {
-		t.Stats.Reuses.Add(1)
+	for c := p.take(); c != nil; c = p.take() {
 		failure := c.exchange(r)
+		if failure != nil && failure.Err == errStale {
+			t.Stats.Discards.Add(1)
+			c.discard()
+			continue
+		}
+		t.count(r, func(s *Stats) { s.Reuses.Add(1) })
 		if failure == nil {
 			return c, nil
 		}
 		if !mayRepeat(failure, r.Safe, r.Body == nil || r.Body.Replayable()) {
 			return nil, failure
 		}
-		t.Stats.Retries.Add(1)
+		t.count(r, func(s *Stats) { s.Retries.Add(1) })
+		r.Repeats++
+		break
 	}
-	c, err := t.dial(p, r.Deadline)
+	c, err := t.dial(p, r)
 	if err != nil {
 		return nil, &Failure{Stage: NotConnected, Err: err}
 	}
@@ -132,16 +154,24 @@ func (t *Transport) Send(to Target, r *Request) (Answer, error) {
 	return c, nil
 }
 
-func (t *Transport) dial(p *pool, deadline time.Time) (*connection, error) {
-	ctx, cancel := context.WithDeadline(t.ctx, deadline)
+// count counts for the transport and for the request's node.
+func (t *Transport) count(r *Request, add func(*Stats)) {
+	add(&t.Stats)
+	if r.Stats != nil {
+		add(r.Stats)
+	}
+}
+
+func (t *Transport) dial(p *pool, r *Request) (*connection, error) {
+	ctx, cancel := context.WithDeadline(t.ctx, r.Deadline)
 	defer cancel()
 	socket, err := t.config.Dial(ctx, p.target)
 	if err != nil {
-		t.Stats.ConnectFailures.Add(1)
+		t.count(r, func(s *Stats) { s.ConnectFailures.Add(1) })
 		return nil, fmt.Errorf("cannot connect to %s: %w", p.target.Address, err)
 	}
-	t.Stats.Connects.Add(1)
-	_ = socket.SetDeadline(deadline)
+	t.count(r, func(s *Stats) { s.Connects.Add(1) })
+	_ = socket.SetDeadline(r.Deadline)
 	return p.adopt(socket)
 }
 

@@ -11,14 +11,17 @@ import (
 
 	"github.com/valyala/fasthttp"
 
+	"github.com/stead-io/stead/dataplane/origin"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
 // FuzzAppendRequest: whatever is forwarded, net/http and fasthttp read as the same single request,
-// with the proxy's stamp and no other, and nothing left over.
+// with the proxy's stamp and word of its origin and no other, and nothing left over.
 func FuzzAppendRequest(f *testing.F) {
 	f.Add([]byte("GET /a?b HTTP/1.1\r\nHost: h\r\nConnection: x\r\nX: 1\r\nStead-Key: evil\r\n\r\n"), []byte("k"))
 	f.Add([]byte("POST http://h/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"), []byte{0, 255})
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\nX_Forwarded_For: 1\r\nX-Forwarded-: 1\r\nForwarded: for=x\r\nx-real_ip: 1\r\n\r\n"), []byte("k"))
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\nStead-: 1\r\nX-Forwarded-: 1\r\n\r\n"), []byte("k"))
 	f.Add([]byte("PUT / HTTP/1.0\r\nContent-Length: 3\r\nKeep-Alive: 1\r\n\r\n"), []byte("\r\n"))
 	f.Fuzz(func(t *testing.T, data, key []byte) {
 		length := wire.HeadLength(data)
@@ -29,7 +32,9 @@ func FuzzAppendRequest(f *testing.F) {
 		if _, err := url.ParseRequestURI(string(request.Target)); err != nil && string(request.Target) != "*" {
 			return
 		}
-		head := AppendRequest(nil, &request, "127.0.0.1:1", Stamp{Key: key, Slot: 3, Epoch: 4}, false)
+		head := AppendRequest(nil, &request, "127.0.0.1:1", Stamp{
+			Key: key, Slot: 3, Epoch: 4, Trail: []byte("X-Forwarded-For: 192.0.2.7\r\n"), Dropped: origin.Fields{}.Dropped(false),
+		}, false)
 		if wire.HeadLength(head) != len(head) {
 			t.Fatalf("%q is not one head", head)
 		}
@@ -55,13 +60,24 @@ func FuzzAppendRequest(f *testing.F) {
 		if rest, _ := io.ReadAll(reader); string(rest) != next {
 			t.Fatalf("%q leaves %q in net/http", head, rest)
 		}
-		stamps := 0
+		stamps, claims := 0, 0
 		for name, values := range theirs.Header {
-			if strings.HasPrefix(strings.ReplaceAll(strings.ToLower(name), "_", "-"), "stead-") {
+			name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+			if strings.HasPrefix(name, "stead-") {
 				stamps += len(values)
 			}
+			if strings.HasPrefix(name, "x-forwarded-") || name == "forwarded" || name == "x-real-ip" {
+				claims += len(values)
+			}
 		}
-		if stamps != 3 || theirs.Header.Get("Stead-Slot") != "3" || theirs.Header.Get("Connection") != "" {
+		if claims != 1 || theirs.Header.Get("X-Forwarded-For") != "192.0.2.7" {
+			t.Fatalf("%q tells of %d origins", head, claims)
+		}
+		connection := ""
+		if request.TakesTrailers {
+			connection = "TE"
+		}
+		if stamps != 3 || theirs.Header.Get("Stead-Slot") != "3" || theirs.Header.Get("Connection") != connection {
 			t.Fatalf("%q carries %v", head, theirs.Header)
 		}
 		var fast fasthttp.RequestHeader

@@ -12,6 +12,10 @@ type Stamp struct {
 	Key   []byte // nil: the request has none, and no stamp
 	Slot  api.Slot
 	Epoch api.Epoch
+
+	// Trail are whole lines about the way the request has come; Dropped are the fields that they stand for.
+	Trail   []byte
+	Dropped wire.Kinds
 }
 
 // AppendRequest writes the head of a request as it goes to the node at an address: method, target
@@ -25,11 +29,15 @@ func AppendRequest(dst []byte, r *wire.Request, address string, stamp Stamp, exp
 	if len(r.Host) == 0 {
 		dst = appendField(dst, "Host", address)
 	}
-	dst = appendEndToEnd(dst, &r.Head)
+	dst = appendEndToEnd(dst, &r.Head, stamp.Dropped)
+	dst = append(dst, stamp.Trail...)
 	if r.Length == wire.Chunked {
 		dst = append(dst, "Transfer-Encoding: chunked\r\n"...)
 	} else if r.HasLength {
 		dst = appendNumber(dst, "Content-Length", uint64(r.Length))
+	}
+	if r.TakesTrailers {
+		dst = append(dst, "Connection: TE\r\nTE: trailers\r\n"...)
 	}
 	if expectContinue {
 		dst = append(dst, "Expect: 100-continue\r\n"...)
@@ -45,21 +53,21 @@ func AppendRequest(dst []byte, r *wire.Request, address string, stamp Stamp, exp
 }
 
 // AppendAnswer writes the head of an answer as it goes to the client, up to where framing and the
-// proxy's own fields follow.
-func AppendAnswer(dst []byte, a *wire.Answer) []byte {
+// proxy's own fields follow. Fields that are dropped are the proxy's to say.
+func AppendAnswer(dst []byte, a *wire.Answer, dropped wire.Kinds) []byte {
 	dst = append(dst, "HTTP/1.1 "...)
 	dst = append(dst, a.Reason...)
 	if len(a.Reason) == 3 {
 		dst = append(dst, ' ') // the space stands even before an empty reason
 	}
 	dst = append(dst, "\r\n"...)
-	return appendEndToEnd(dst, &a.Head)
+	return appendEndToEnd(dst, &a.Head, dropped)
 }
 
-func appendEndToEnd(dst []byte, h *wire.Head) []byte {
+func appendEndToEnd(dst []byte, h *wire.Head, dropped wire.Kinds) []byte {
 	for i := range h.Fields {
-		if !h.HopByHop(&h.Fields[i]) {
-			dst = append(dst, h.Fields[i].Line...)
+		if field := &h.Fields[i]; !dropped.Has(field.Kind) && !h.HopByHop(field) {
+			dst = append(dst, field.Line...)
 		}
 	}
 	return dst

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/stead-io/stead/dataplane/socket"
 )
 
 var errClosed = errors.New("the transport is closed")
@@ -27,44 +29,22 @@ func newPool(target Target, idleMax int, stats *Stats) *pool {
 }
 
 // adopt makes a socket a connection of the pool, in use.
-func (p *pool) adopt(socket net.Conn) (*connection, error) {
-	c := &connection{Conn: socket, socket: underlying(socket), home: p, probe: newProbe(underlying(socket)), buffer: make([]byte, bufferSize)}
+func (p *pool) adopt(conn net.Conn) (*connection, error) {
+	below := socket.Underlying(conn)
+	c := &connection{Conn: conn, socket: below, plain: socket.Of(conn), home: p, probe: newProbe(below)}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		_ = socket.Close()
+		_ = conn.Close()
 		return nil, errClosed
 	}
 	p.open[c] = struct{}{}
 	return c, nil
 }
 
-// underlying is the socket that a connection in TLS goes over.
-func underlying(conn net.Conn) net.Conn {
-	if secured, ok := conn.(interface{ NetConn() net.Conn }); ok {
-		return secured.NetConn()
-	}
-	return conn
-}
-
-// take returns an idle connection with its deadline set, or nil. Idle connections on which something
-// has come, an octet or the end, are discarded: what would be read next is no answer.
-func (p *pool) take(deadline time.Time) *connection {
-	for {
-		c := p.pop()
-		if c == nil {
-			return nil
-		}
-		_ = c.SetDeadline(deadline)
-		if c.probe.quiet() {
-			return c
-		}
-		p.stats.Discards.Add(1)
-		c.discard()
-	}
-}
-
-func (p *pool) pop() *connection {
+// take returns the idle connection that was used last, or nil. Whether something has come on it meanwhile, an octet
+// or the end, is for its user to find out before it sends anything: what would be read next is no answer.
+func (p *pool) take() *connection {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.idle) == 0 {
@@ -79,7 +59,8 @@ func (p *pool) pop() *connection {
 
 // put keeps a connection for later; false if there is no room for it.
 func (p *pool) put(c *connection) bool {
-	c.start, c.end, c.since = 0, 0, time.Now()
+	c.since = time.Now()
+	c.rest()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.idle) >= p.idleMax {

@@ -13,7 +13,8 @@ const (
 	// continueWait bounds the wait for 100 (Continue) before a body that could not be replayed is
 	// sent all the same: a node may not know the expectation (RFC 9110, section 10.1.1).
 	continueWait = time.Second
-	// lastWordsWait bounds the wait for an upload whose source is at its end.
+	// lastWordsWait bounds the wait for an upload whose source is at its end, and that for the answer of a node
+	// that takes no more.
 	lastWordsWait = 50 * time.Millisecond
 )
 
@@ -94,17 +95,17 @@ func (u *upload) run() {
 			return
 		}
 	}
-	u.sent = !u.body.chunked() || u.flush([]byte("0\r\n\r\n"))
-	u.awaitAnswer()
+	u.sent = !u.body.chunked() || u.flush(u.body.appendEnd(u.size[:0]))
+	u.awaitAnswer(u.wait)
 }
 
 // awaitAnswer sets the deadline for the head of the answer, unless that has come: whoever of reader
 // and upload is last then extends it.
-func (u *upload) awaitAnswer() {
+func (u *upload) awaitAnswer(wait time.Duration) {
 	if u.answered.Load() {
 		return
 	}
-	_ = u.connection.SetReadDeadline(time.Now().Add(u.wait))
+	_ = u.connection.SetReadDeadline(time.Now().Add(wait))
 	if u.answered.Load() {
 		u.connection.extend()
 	}
@@ -142,14 +143,31 @@ func (u *upload) write(piece []byte) bool {
 	}
 	head := append(strconv.AppendInt(u.size[:0], int64(len(piece)), 16), '\r', '\n')
 	u.frame = [3][]byte{head, piece, []byte("\r\n")}
-	u.connection.extend()
+	u.extend()
 	buffers := net.Buffers(u.frame[:])
 	_, err := buffers.WriteTo(u.connection.Conn)
-	return err == nil
+	return u.went(err)
 }
 
 func (u *upload) flush(octets []byte) bool {
-	u.connection.extend()
+	u.extend()
 	_, err := u.connection.Conn.Write(octets)
+	return u.went(err)
+}
+
+// extend moves the deadline on. While the client is waited for, the node owes no answer.
+func (u *upload) extend() {
+	if u.answered.Load() {
+		u.connection.extend()
+	} else {
+		_ = u.connection.SetWriteDeadline(time.Now().Add(u.connection.patience))
+	}
+}
+
+// went reports whether a write did. A node that takes no more may have said why.
+func (u *upload) went(err error) bool {
+	if err != nil {
+		u.awaitAnswer(lastWordsWait)
+	}
 	return err == nil
 }

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
-	"slices"
+	"sync"
 	"sync/atomic"
 
+	"github.com/stead-io/stead/dataplane/socket"
 	"github.com/stead-io/stead/dataplane/wire"
 )
 
@@ -21,36 +23,52 @@ var (
 	ErrTruncated = errors.New("the client closed the connection within a request")
 	// ErrInterrupted: the rest of the message is not wanted any more.
 	ErrInterrupted = errors.New("the rest of the request is not wanted")
-	// ErrSlow: the client was silent for too long within a message.
-	ErrSlow = errors.New("the client was silent for too long within a request")
+	// ErrSlow: the client was silent, or slower than the least rate, for too long within a message.
+	ErrSlow = errors.New("the client took too long to send its request")
+	// ErrTooMany: the client's address has as many connections as one may have.
+	ErrTooMany = errors.New("too many connections from one address")
+	// ErrCrowded: there are as many clients, or requests on connections that carry several, as may be.
+	ErrCrowded = errors.New("this proxy has too many clients")
 )
 
 // leadingLinesMax is how many empty lines may stand before a request line (RFC 9112, section 2.2).
 const leadingLinesMax = 1
 
-// Conn is a client's connection. fasthttp reads requests through it, one message at a time. Its
-// methods are for the goroutine that serves the connection; while that one waits, a body may be
-// read by another.
+// bodyRoom is what a buffer has beyond the longest head, for what is read of a body in chunks.
+const bodyRoom = 4 << 10
+
+// Conn is a client's connection: one message after another is read from it. Its methods are for the
+// goroutine that serves the connection; while that one waits, a body may be read by another.
 type Conn struct {
 	net.Conn
 	server *Server
+	plain  *socket.Socket // what Conn is, if that is plain TCP
 
-	head  wire.Request
-	raw   []byte    // the octets that head is made of
-	body  io.Reader // what fasthttp decodes of the message's body
-	ahead []byte    // octets read beyond the message
-	fault error     // why nothing more is read
+	head       wire.Request
+	buffer     *[]byte // borrowed while there is a message, or part of one
+	start, end int     // what of buffer is unread
+	floor      int     // where the head under way ends in buffer
+	fault      error   // why nothing more is read
+
+	received int64 // octets of the message so far
 
 	left    int64 // octets of the body still to come, or wire.Chunked
 	chunks  wire.Chunks
 	within  bool // a message is being read or answered
 	waiting bool // the client waits for 100 (Continue)
 	closing bool // nothing follows this answer
-	read    bool // fasthttp has begun to read
+	pace    pace // of the body
 
 	readBy, writeBy deadline
+	sending         sync.Mutex  // over octets to the client
+	answered        bool        // some of the answer have gone out
 	active          atomic.Bool // a request is under way
 	interrupted     atomic.Bool // its body is not wanted any more
+
+	stream  bool       // it is a stream of HTTP/2, and carries one message
+	streams int        // requests under way on a connection that carries streams; guarded by the server's lock
+	address netip.Addr // counted for Config.ConnectionsPerAddress; zero if nobody counts
+	leaving leaving
 }
 
 // Head is the head of the request, valid until it is answered.
@@ -64,157 +82,124 @@ func (c *Conn) Body() io.Reader {
 	return (*body)(c)
 }
 
-// body is the decoded body of the request under way. fasthttp takes some ends of the connection for
-// the end of the body; this one ends where the message does.
-type body Conn
-
-func (b *body) Read(p []byte) (int, error) {
-	n, err := b.body.Read(p)
-	if err == io.EOF && b.left != 0 {
-		err = ErrTruncated
-		if b.fault != nil {
-			err = b.fault
-		}
-	}
-	return n, err
-}
+// Received is how many octets of the request have come so far, framing and all.
+func (c *Conn) Received() int64 { return c.received }
 
 // Fault is why the client's octets are refused, nil if they are not.
 func (c *Conn) Fault() error { return c.fault }
 
-// Read hands fasthttp the next octets, none beyond the end of the message that is under way.
-func (c *Conn) Read(p []byte) (int, error) {
-	c.read = true
+// next reads the head of the next message, and what of its body comes along. If the error is no Fault, the
+// client left between messages.
+func (c *Conn) next() error {
+	c.received = 0
 	if c.fault != nil {
-		return 0, c.fault
+		return c.fault
 	}
-	if !c.within {
-		return c.readHead(p)
-	}
-	return c.readBody(p)
-}
-
-// readHead reads a whole head into p, and what of its body came along.
-func (c *Conn) readHead(p []byte) (int, error) {
-	n, lines := c.fromAhead(p), 0
-	for {
-		for lines < leadingLinesMax && n >= 2 && p[0] == '\r' && p[1] == '\n' {
-			n = copy(p, p[2:n])
+	for lines := 0; ; {
+		unread := c.unread()
+		for lines < leadingLinesMax && len(unread) >= 2 && unread[0] == '\r' && unread[1] == '\n' {
+			c.start, unread = c.start+2, unread[2:]
 			lines++
 		}
-		if length := wire.HeadLength(p[:n]); length > 0 {
-			return c.takeHead(p[:n], length)
+		if length := wire.HeadLength(unread); 0 < length && length <= c.server.config.HeadMax {
+			return c.takeHead(length)
 		}
-		if n == len(p) {
-			return 0, c.fail(ErrHeadTooLarge)
+		if len(unread) >= c.server.config.HeadMax {
+			return c.failHead(ErrHeadTooLarge)
 		}
-		more, err := c.fillHead(p[n:], n > 0)
-		n += more
-		if err != nil && more == 0 {
-			return 0, err
+		if err := c.fillHead(len(unread) > 0); err != nil {
+			return err
 		}
 	}
 }
 
 // fillHead waits for octets of a head: long for the first, and then a fixed time for all.
-func (c *Conn) fillHead(p []byte, begun bool) (int, error) {
+func (c *Conn) fillHead(begun bool) error {
 	if !begun {
-		c.readBy.extend(c.Conn.SetReadDeadline, c.server.config.IdleTimeout)
+		c.readBy.extend(c.Conn.SetReadDeadline, c.server.settings().IdleTimeout)
 	} else if c.active.CompareAndSwap(false, true) {
-		c.readBy.set(c.Conn.SetReadDeadline, c.server.config.HeadTimeout)
+		c.readBy.set(c.Conn.SetReadDeadline, c.server.settings().HeadTimeout)
 	}
-	n, err := c.Conn.Read(p)
-	if n > 0 || !begun {
-		return n, err
+	n, err := c.fill()
+	switch {
+	case n > 0:
+		return nil
+	case begun:
+		return c.failHead(within(err))
+	default:
+		return err
 	}
-	return 0, c.fail(within(err))
 }
 
-func (c *Conn) takeHead(p []byte, length int) (int, error) {
+func (c *Conn) takeHead(length int) error {
 	c.active.Store(true)
-	c.within, c.chunks = true, wire.Chunks{}
-	c.raw = append(c.raw[:0], p[:length]...)
-	if err := c.head.Parse(c.raw); err != nil {
-		return 0, c.fail(err)
+	c.within, c.chunks, c.pace, c.answered = true, wire.Chunks{}, pace{}, false
+	if !c.stream { // who gives up a stream says so
+		c.leaving.turn.Add(1)
+		c.server.watch.wake()
 	}
-	if c.head.Length > c.server.config.BodyMax {
-		return 0, c.fail(ErrBodyTooLarge)
+	if c.start > 0 && len(*c.buffer)-c.start-length < bodyRoom {
+		c.moveTo(0)
+	}
+	head := c.unread()[:length]
+	c.start += length
+	c.floor, c.received = c.start, int64(length)
+	if err := c.head.Parse(head); err != nil {
+		return c.fail(err)
+	}
+	if c.head.Length > c.server.settings().BodyMax {
+		return c.fail(ErrBodyTooLarge)
 	}
 	c.left = c.head.Length
-	c.waiting = c.head.Continue
-	n, err := c.takeBody(p[length:])
-	return length + n, err
+	c.waiting = c.head.Continue && c.start == c.end
+	return nil
 }
 
-// readBody reads on in the body. The first read that has to wait is what asks the client for it.
-func (c *Conn) readBody(p []byte) (int, error) {
-	if c.left == 0 {
-		return 0, io.EOF // nobody reads here: the message is complete
+// unread is what has come and was not taken.
+func (c *Conn) unread() []byte {
+	if c.buffer == nil {
+		return nil
 	}
-	n := c.fromAhead(p)
-	if n == 0 {
-		if c.waiting {
-			c.waiting = false
-			if err := c.Send([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
-				return 0, c.fail(err)
-			}
-		}
-		if c.left > 0 {
-			p = p[:min(int64(len(p)), c.left)]
-		}
-		c.readBy.extend(c.Conn.SetReadDeadline, c.server.config.StreamTimeout)
-		if c.interrupted.Load() {
-			return 0, c.fail(ErrInterrupted)
-		}
-		var err error
-		if n, err = c.Conn.Read(p); n == 0 {
-			return 0, c.fail(within(err))
-		}
-	}
-	return c.takeBody(p[:n])
+	return (*c.buffer)[c.start:c.end]
 }
 
-// takeBody follows the framing through p; what lies beyond the message is put aside.
-func (c *Conn) takeBody(p []byte) (n int, err error) {
-	if c.left != wire.Chunked {
-		n = int(min(int64(len(p)), c.left))
-		c.left -= int64(n)
+// fill waits for octets behind those that are unread. The head under way stays where it is.
+func (c *Conn) fill() (int, error) {
+	if c.buffer == nil {
+		c.start, c.end, c.floor = 0, 0, 0
+		if c.plain != nil {
+			buffer, n, err := c.plain.Receive(c.server.buffers)
+			c.buffer, c.end = buffer, n
+			return n, err
+		}
+		c.buffer = c.server.buffers.Take()
+	}
+	if c.start > c.floor {
+		c.moveTo(c.floor)
+	}
+	var n int
+	var err error
+	if room := (*c.buffer)[c.end:]; c.within {
+		n, err = c.readPaced(room)
 	} else {
-		for n < len(p) && !c.chunks.Done() {
-			taken, _, err := c.chunks.Next(p[n:])
-			n += taken
-			if err != nil {
-				return n, c.fail(err)
-			}
-		}
-		if c.chunks.Done() {
-			c.left = 0
-		}
+		n, err = c.Conn.Read(room)
 	}
-	if n < len(p) {
-		c.putBack(p[n:])
-	}
-	if n > 0 {
-		c.waiting = false
-	}
-	return n, nil
+	c.end += n
+	return n, err
 }
 
-func (c *Conn) fromAhead(p []byte) int {
-	n := copy(p, c.ahead)
-	if c.ahead = c.ahead[n:]; len(c.ahead) == 0 {
-		c.ahead = nil
-	}
-	return n
+// moveTo makes room behind what is unread.
+func (c *Conn) moveTo(start int) {
+	c.end = start + copy((*c.buffer)[start:], c.unread())
+	c.start = start
 }
 
-// putBack has octets read next, before those that are there already.
-func (c *Conn) putBack(p []byte) {
-	if len(c.ahead) == 0 {
-		c.ahead = append(c.ahead, p...)
-		return
+// release ends a message's claim to the buffer; without octets of the next there is no need for it.
+func (c *Conn) release() {
+	if c.floor = 0; c.buffer != nil && c.start == c.end {
+		c.server.buffers.Return(c.buffer)
+		c.buffer = nil
 	}
-	c.ahead = slices.Concat(p, c.ahead)
 }
 
 func (c *Conn) fail(err error) error {
@@ -222,29 +207,20 @@ func (c *Conn) fail(err error) error {
 	return err
 }
 
+// failHead refuses what became no head. The head before it is of the past, and so are its octets.
+func (c *Conn) failHead(err error) error {
+	c.head = wire.Request{}
+	return c.fail(err)
+}
+
 // within names what ended a read in the middle of a message.
 func within(err error) error {
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
 		return ErrTruncated
-	case errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrSlow):
 		return ErrSlow
 	default:
 		return err
 	}
-}
-
-// Write drops what fasthttp has to say: the answers are written by Send. Before it has begun to
-// read, its words are the refusal of a connection over the limit, and pass.
-func (c *Conn) Write(p []byte) (int, error) {
-	if c.read {
-		return len(p), nil
-	}
-	return c.Conn.Write(p)
-}
-
-// Close closes the connection.
-func (c *Conn) Close() error {
-	c.server.forget(c)
-	return c.Conn.Close()
 }

@@ -48,6 +48,9 @@ type Follower struct {
 	cancel context.CancelFunc
 
 	watching, saving sync.WaitGroup
+
+	diskMu sync.Mutex // held over a write
+	left   bool       // another process keeps the ring on disk
 }
 
 // Follow starts from the ring on disk and the control plane's, whichever is newer, and follows the
@@ -153,7 +156,33 @@ func (f *Follower) keepSaved(ctx context.Context) {
 	}
 }
 
+// LeaveDisk leaves the ring on disk to another process; when it returns, nothing is written any more.
+func (f *Follower) LeaveDisk() { f.leaveDisk(true) }
+
+// KeepDisk keeps the ring on disk again. It must not be called once Close was.
+func (f *Follower) KeepDisk() {
+	f.leaveDisk(false)
+	if f.Table() == nil {
+		return
+	}
+	select {
+	case f.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (f *Follower) leaveDisk(left bool) {
+	f.diskMu.Lock()
+	defer f.diskMu.Unlock()
+	f.left = left
+}
+
 func (f *Follower) save() {
+	f.diskMu.Lock()
+	defer f.diskMu.Unlock()
+	if f.left {
+		return
+	}
 	if err := f.saved.store(f.Table().View); err != nil {
 		f.config.Logger.Error("cannot keep the ring", "file", f.saved.path(), "error", err)
 	}

@@ -109,7 +109,7 @@ func TestFollow(t *testing.T) {
 	offer(viewOf(t, "a", 0, 9), 6)
 	offer(viewOf(t, "a", 2, 1), 1)
 	offer(viewOf(t, "b", 3, 7), 1)
-	offer(viewOf(t, "a", 2, 2, "json:/user"), 1)
+	offer(viewOf(t, "a", 2, 2, "claim:/user"), 1)
 	offer(viewOf(t, "a", 2, 3, "query:tenant"), 3)
 	if rule := f.Table().Rules[0]; rule.Source != api.KeyFromQuery {
 		t.Errorf("rules did not change with the table: %+v", rule)
@@ -136,7 +136,16 @@ func TestNack(t *testing.T) {
 	f(viewOf(t, "a", 1, 5, slices.Concat(keyRules, []string{"query:x"})...), ErrOtherRules, 4)
 	f(viewOf(t, "a", 1, 6), nil, 6)
 	routes.expected = nil
-	f(viewOf(t, "a", 1, 7, "cookie:session"), ErrUnknownRules, 6)
+	f(viewOf(t, "a", 1, 7, "claim:session"), ErrUnknownRules, 6)
+	unknown := viewOf(t, "a", 1, 8)
+	unknown.Settings.NoKey = "nearest"
+	f(unknown, ErrUnknownRules, 6)
+	sticky := viewOf(t, "a", 1, 9)
+	sticky.Settings.NoKey = api.NoKeySticky
+	f(sticky, nil, 9)
+	if rules := routes.Table().Rules; len(rules) != 3 || rules[2] != (api.KeyRule{Source: api.KeyFromCookie, Name: api.KeyCookie}) {
+		t.Errorf("sticky requests are read by %+v", rules)
+	}
 }
 
 // blankOf makes the ring of a cluster before its first node.

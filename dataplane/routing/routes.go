@@ -110,7 +110,7 @@ func (r *Routes) read(view *ring.View) (*Table, error) {
 	if len(r.expected) > 0 && !slices.Equal(r.expected, keys) {
 		return nil, fmt.Errorf("%w: the cluster's are %q, this proxy was started with %q", ErrOtherRules, keys, r.expected)
 	}
-	rules, problem := api.ParseKeyRules(keys)
+	rules, problem := view.Settings.KeyRules()
 	if problem != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnknownRules, problem)
 	}

@@ -21,8 +21,12 @@ import (
 func TestMain(m *testing.M) {
 	code := m.Run()
 	cluster.RemoveBinary()
+	fmt.Print(lastWords)
 	os.Exit(code)
 }
+
+// lastWords are printed behind everything else, where scripts look for them.
+var lastWords string
 
 // figures is a table that is printed when it is complete.
 type figures struct{ rows []string }

@@ -92,6 +92,7 @@ func mustDecode(t *testing.T, text string, target any) {
 // TestBeatLoops: the ten-line loops of the docs keep a node up in a real cluster, and their end is
 // noticed.
 func TestBeatLoops(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3})
 	loops := map[string][]string{
 		"python": {"python3", "../../examples/beat/beat.py"},
@@ -113,6 +114,7 @@ func TestBeatLoops(t *testing.T) {
 
 // TestSidecar: any HTTP server behind the sidecar is registered, checked, guarded and drained.
 func TestSidecar(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 1})
 	folder, upstream, listen := t.TempDir(), cluster.FreeAddress(t), cluster.FreeAddress(t)
 	for _, file := range []string{"page", "healthz"} {

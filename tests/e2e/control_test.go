@@ -126,6 +126,7 @@ func checkHistory(t *testing.T, c *cluster.Cluster, acknowledged map[api.NodeID]
 // TestMembersComeBackElsewhere: all three members stopped and started on other ports have the same
 // history, by themselves.
 func TestMembersComeBackElsewhere(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3})
 	c.Static("n1", "127.0.0.1:2001")
 	c.Await("slots", func(ctx context.Context) bool {
@@ -163,6 +164,7 @@ func same(t *testing.T, before, after any) {
 // TestControlPlaneDown: proxies keep routing without the control plane, one restarted then routes from
 // its disk, and they converge when it is back.
 func TestControlPlaneDown(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 2})
 	for i := range 50 {
 		if got := must(t, "PUT", kvURL(c.ProxyAddrs[i%2], keyNumber(i)), []byte("value")); got.status != http.StatusCreated {

@@ -50,6 +50,7 @@ func dev(t *testing.T, read func(stdout *bufio.Reader), args ...string) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = command.Process.Kill() }) // where read gave up; its children end with it
 	read(bufio.NewReader(stdout))
 	_ = command.Process.Signal(syscall.SIGINT)
 	if err := command.Wait(); err != nil && !strings.Contains(err.Error(), "130") {
@@ -166,6 +167,7 @@ func TestDevChildKilled(t *testing.T) {
 // TestGarbageToEveryPort: bytes that are no protocol, too many of them or too few, get their documented
 // answer or a closed connection; afterwards everything serves as before.
 func TestGarbageToEveryPort(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 1, DNS: true})
 	cluster, err := c.Client.Cluster(t.Context())
 	if err != nil {

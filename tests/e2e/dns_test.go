@@ -80,6 +80,7 @@ func answersStand(t *testing.T, addresses []string, want string, lasting time.Du
 
 // TestDNSAnswers: dig and Go's resolver get what an authoritative server owes them.
 func TestDNSAnswers(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, DNS: true})
 	server := c.DNSAddrs[0]
 	beatFor(t, c, "p11", "127.0.0.11:8080")

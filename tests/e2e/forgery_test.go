@@ -59,6 +59,7 @@ func forge(t *testing.T, victim api.Member, term uint64, dial func(string) (net.
 // TestForgedAppendEntries: the one message that takes a Raft cluster over is refused from everybody but
 // its members; that it would work is shown last, with a stolen certificate.
 func TestForgedAppendEntries(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Nodes: 1, TLS: true, ControlArgs: soon})
 	is, err := c.Client.Cluster(t.Context())
 	if err != nil {

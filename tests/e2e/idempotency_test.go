@@ -21,6 +21,7 @@ import (
 // and was carried out once: a rebalance done twice would stand twice in history, a weight set twice would
 // be answered with no change.
 func TestWritesThroughKilledLeaders(t *testing.T) {
+	t.Parallel()
 	const writers, rounds = 8, 25
 	c := cluster.Start(t, cluster.Options{Members: 3})
 	for i := range writers {
@@ -99,6 +100,7 @@ func TestWritesThroughKilledLeaders(t *testing.T) {
 
 // TestControlPage: what the first block of docs/api/control.md does twice is done once.
 func TestControlPage(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1})
 	for i := range 2 {
 		c.Static(fmt.Sprintf("n%d", i+1), fmt.Sprintf("127.0.0.1:%d", 2001+i))

@@ -26,6 +26,7 @@ import (
 // TestProxiesAgree: two proxies route 10,000 keys alike, binary and non-ASCII ones among them, and as
 // the control plane says.
 func TestProxiesAgree(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 2, Nodes: 3})
 	route := func(admin string, key []byte) (found api.Location) {
 		got := must(t, "GET", "http://"+admin+"/v1/route?key_hex="+hex.EncodeToString(key), nil)
@@ -65,6 +66,7 @@ func TestProxiesAgree(t *testing.T) {
 
 // TestOtherKeyRulesRefuseToStart: a proxy told other rules than the cluster's stops.
 func TestOtherKeyRulesRefuseToStart(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 1})
 	args := append(c.ProxyArgs(0), "--key", "query:tenant", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", t.TempDir())
 	proxy := cluster.Run(t, "stranger", cluster.Binary(t), args...)

@@ -153,6 +153,7 @@ func TestMemberReplacedUnderLoad(t *testing.T) {
 // TestWipedMemberComesBackWhenAsked: under its old name a wiped voter is refused and the cluster does not
 // notice; once it was asked for it takes part again.
 func TestWipedMemberComesBackWhenAsked(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3})
 	wiped := (c.Leader() + 1) % 3
 	name := fmt.Sprintf("c%d", wiped+1)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -43,7 +44,11 @@ func light(method, target string, value []byte) (answer, error) {
 	request.SetRequestURI(target)
 	request.SetBody(value)
 	err := lightClient.Do(request, response)
-	return answer{status: response.StatusCode(), body: bytes.Clone(response.Body())}, err
+	got := answer{status: response.StatusCode(), body: bytes.Clone(response.Body())}
+	if retryAfter := response.Header.Peek("Retry-After"); retryAfter != nil {
+		got.header = http.Header{"Retry-After": {string(retryAfter)}}
+	}
+	return got, err
 }
 
 // flips watches slots change their primary.

@@ -143,6 +143,7 @@ func keyOn(t *testing.T, c *cluster.Cluster, id api.NodeID) []byte {
 // TestStoreKilled: kill -9 of a node that waits. Its keys answer 503 with Retry-After, and have the same
 // data when it is back.
 func TestStoreKilled(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 2})
 	key := keyOn(t, c, "n1")
 	value := bytes.Repeat([]byte("state "), 1000)
@@ -170,6 +171,7 @@ func TestStoreKilled(t *testing.T) {
 
 // TestDrainAndLeave: an operator drains a node, and one that resets leaves by itself on SIGTERM.
 func TestDrainAndLeave(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 1, Nodes: 2, NodeArgs: []string{"--store=memory", "--on-down=reset"}})
 	stead(t, c, "nodes", "drain", "n1")
 	held := func(id api.NodeID, want int) {

@@ -146,6 +146,7 @@ func TestPlanApplyDiffRollback(t *testing.T) {
 // TestMaintenance: a cache that is announced to be away comes back to its slots; one that is killed
 // without a word is replaced.
 func TestMaintenance(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 1, Nodes: 3, NodeArgs: []string{"--store=memory", "--on-down=reset"}})
 	before, err := c.Client.Ring(t.Context())
 	if err != nil {

@@ -179,6 +179,7 @@ func TestRestoreOverANewerState(t *testing.T) {
 // TestRestoreIntoAFreshCluster: the control plane is lost whole; a new one takes the newest of the
 // snapshots that the old one saved by schedule, and the nodes come back to it with their data.
 func TestRestoreIntoAFreshCluster(t *testing.T) {
+	t.Parallel()
 	saved := t.TempDir()
 	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 1, Nodes: 2,
 		ControlArgs: []string{"--snapshot-dir", saved, "--snapshot-every", "1s", "--snapshot-keep", "2"}})
@@ -239,6 +240,7 @@ func TestRestoreIntoAFreshCluster(t *testing.T) {
 // TestRecover: two of three members are lost. The third goes on alone; nodes and proxies follow it, and
 // the two of old end by themselves when they come back.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, Nodes: 3})
 	keys := put(t, c, "k", 100)
 	for _, member := range c.Members {

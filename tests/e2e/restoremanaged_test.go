@@ -77,6 +77,7 @@ func TestRestoreOfReplicatedSlots(t *testing.T) {
 // TestRecoverOfReplicatedSlots: owners serve on while two of three members are lost for good, and what they
 // took meanwhile is there when the third goes on alone.
 func TestRecoverOfReplicatedSlots(t *testing.T) {
+	t.Parallel()
 	c := managed(t, 2, 3, 256)
 	keys := append(put(t, c, "before", 50), rearrange(t, c)...)
 	for _, member := range c.Members {

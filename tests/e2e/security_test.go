@@ -102,6 +102,7 @@ func refusedWith(t *testing.T, what string, err error, want api.Code) {
 // TestTLS: everything speaks TLS; whoever is not whom their certificate should say is refused, and
 // nothing moves.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 2, TLS: true, ControlArgs: soon})
 	silent := silentConnections(t, ports(t, c))
 	for i := range 50 {

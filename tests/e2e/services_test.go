@@ -25,6 +25,7 @@ type keyWriters struct {
 	method, path string                       // of a write; %d: the key
 	body         func(key, number int) string // of the number-th write to a key
 	stop         chan struct{}                // closed when enough is written
+	stopOnce     sync.Once
 	running      sync.WaitGroup
 	mu           sync.Mutex
 	acknowledged map[int]int
@@ -40,12 +41,13 @@ const (
 func (c *keyWriters) start() {
 	c.acknowledged = make(map[int]int)
 	c.stop = make(chan struct{})
+	c.t.Cleanup(c.halt) // of a test that gave up
 	for key := range clientKeys {
 		c.running.Go(func() {
 			for number := 1; ; number++ {
 				select {
 				case <-c.stop:
-					if number > clientWrites {
+					if number > clientWrites || c.t.Failed() {
 						return
 					}
 				default:
@@ -64,9 +66,13 @@ func (c *keyWriters) start() {
 	}
 }
 
-func (c *keyWriters) end() {
-	close(c.stop)
+func (c *keyWriters) halt() {
+	c.stopOnce.Do(func() { close(c.stop) })
 	c.running.Wait()
+}
+
+func (c *keyWriters) end() {
+	c.halt()
 	total := 0
 	for _, count := range c.acknowledged {
 		total += count

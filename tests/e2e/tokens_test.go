@@ -27,6 +27,7 @@ const (
 // TestTokens: without certificates, tokens say who may do what, through whichever member, and are never
 // said aloud.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(folder, name)

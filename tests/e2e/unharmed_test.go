@@ -72,6 +72,7 @@ func TestOwnersOutliveControlPlane(t *testing.T) {
 
 // TestWipedWhileMoving: a node loses its disk while another is drained. Every acknowledged write is readable.
 func TestWipedWhileMoving(t *testing.T) {
+	t.Parallel()
 	c := managed(t, 2, 4, 256)
 	keys := keysOf(t, c, "", 200)
 	for _, key := range keys {

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -70,42 +69,3 @@ func TestAcknowledgedWritesSurvive(t *testing.T) {
 
 // pause lets faults last a while; nothing is waited for.
 func pause(while time.Duration) { time.Sleep(while) }
-
-// TestProxyStopsUnderLoad: a proxy told to stop finishes what it has begun, and refuses the rest at the
-// door; its sibling goes on.
-func TestProxyStopsUnderLoad(t *testing.T) {
-	c := cluster.Start(t, cluster.Options{Members: 1, Proxies: 2, Nodes: 2})
-	ctx, stop := context.WithCancel(t.Context())
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	served, refused := 0, 0
-	for worker := range 8 {
-		all.Go(func() {
-			for i := worker; ctx.Err() == nil; i++ {
-				got, err := try(t.Context(), "GET", kvURL(c.ProxyAddrs[0], keyNumber(i)), nil)
-				mu.Lock()
-				switch {
-				case err == nil && got.status == http.StatusNotFound:
-					served++
-				case errors.Is(err, syscall.ECONNREFUSED):
-					refused++
-				default:
-					t.Errorf("a request was lost: %d %s, %v", got.status, got.body, err)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	pause(500 * time.Millisecond)
-	c.Proxies[0].Stop()
-	pause(100 * time.Millisecond)
-	stop()
-	all.Wait()
-	t.Logf("%d served, %d refused at the door", served, refused)
-	if served < 100 || refused == 0 {
-		t.Error("too little load to mean anything")
-	}
-	if got := must(t, "PUT", kvURL(c.ProxyAddrs[1], []byte("k")), nil); got.status != http.StatusCreated {
-		t.Errorf("its sibling answers %d %s", got.status, got.body)
-	}
-}

@@ -110,6 +110,10 @@ func startCluster(t *testing.T) []process {
 	route := dataplane.NewConfig()
 	route.Listen, route.AdminListen, route.Control, route.Logger = "127.0.0.1:0", "127.0.0.1:0", []string{member.APIAddr()}, logger
 	route.ID, route.Security = "p1", ca.Security(transport.RoleProxy, "p1")
+	shown := ca.Files(transport.RoleProxy, "p1")
+	if route.SecurityClients.Certificate, err = transport.LoadCertificate(shown.Cert, shown.Key, logger); err != nil {
+		t.Fatal(err)
+	}
 	proxy, err := dataplane.Open(route)
 	own(t, proxy, err)
 	await(t, as, proxy.AdminAddr(), "/readyz")

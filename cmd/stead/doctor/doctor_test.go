@@ -124,6 +124,19 @@ func TestExamine(t *testing.T) {
 		f.Ports = append(f.Ports, Port{Owner: "proxy p2", Address: "p2:1", Err: errors.New("refused")})
 	}, "warn proxies: proxy p2 has not been heard of")
 	f(func(f *Facts) { f.Proxies = nil }, "warn proxies: the proxies are not known")
+	troubled := func(down bool, troubles ...api.NodeTrouble) func(*Facts) {
+		return func(f *Facts) {
+			f.Proxies.Proxies[0].Troubles = troubles
+			if down {
+				f.Nodes.Nodes[1].Status, f.Nodes.Nodes[1].Slots = api.NodeDown, 0
+			}
+		}
+	}
+	f(troubled(false, api.NodeTrouble{Node: "n1", Connects: 2}, api.NodeTrouble{Node: "n2", GivenUp: true}),
+		"warn proxies: node n2 is up, and takes no connections of proxy p1, which refuses its requests")
+	f(troubled(false, api.NodeTrouble{Node: "n2", Connects: 1, Timeouts: 7, Breaks: 3}),
+		"warn proxies: 11 requests of proxy p1 failed at node n2 lately: 1 not connected, 7 not answered in time, 3 broken off")
+	f(troubled(true, api.NodeTrouble{Node: "n2", GivenUp: true}), "warn nodes: n2 is down; it holds no slots")
 	f(func(f *Facts) { f.Cluster.Alarms = []string{"change 7 is held"} }, "fail alarms: change 7 is held")
 	f(func(f *Facts) { f.Changes[0].Time = noon.Add(-time.Hour) }, "warn history: state was given up within a day: change 4 (expire n9)")
 }

@@ -267,7 +267,7 @@ func (g *gatherer) dialAll(ctx context.Context, facts *Facts) {
 		dialling.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			facts.Ports[i].Err = g.dial(ctx, facts.Ports[i].Address)
+			facts.Ports[i].Err = g.dial(ctx, api.HostPort(facts.Ports[i].Address))
 		})
 	}
 	dialling.Wait()

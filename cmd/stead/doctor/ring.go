@@ -13,6 +13,7 @@ const (
 	skewMax      = 1.25 // slots over what the weight asks for
 	slotsFew     = 20   // a node; fewer divide too coarsely
 	lagMax       = 5    // ring versions
+	troublesMax  = 10   // requests of a proxy that lately failed at a node; one that is restarted leaves some
 	historySpan  = 24 * time.Hour
 	notKnownHere = "a member must answer, and one must lead"
 )
@@ -126,7 +127,7 @@ func rebalanceAdvice(f *Facts) string {
 	return "stead ring rebalance; slots that move now show in stead slots"
 }
 
-// checkProxies: every proxy routes by the present ring.
+// checkProxies: every proxy routes by the present ring, and reaches the nodes in it.
 func checkProxies(f *Facts, r *report) {
 	if f.Proxies == nil {
 		r.warn(notKnownHere, "the proxies are not known")
@@ -145,12 +146,44 @@ func checkProxies(f *Facts, r *report) {
 		case proxy.Version.Generation != f.Proxies.Version.Generation:
 			r.warn("can it reach the members?", "proxy %s is in generation %d, the ring in %d", proxy.ID, proxy.Version.Generation, f.Proxies.Version.Generation)
 		}
+		checkTroubles(f, r, &proxy)
 		up++
 	}
 	if up == 0 {
 		r.warn("start one: stead proxy", "no proxy is heard of")
 	}
 	r.ok("%d up, all by version %s", up, f.Proxies.Version)
+}
+
+// checkTroubles: a node that beats may be out of a proxy's reach all the same, or answer it nothing. Of one that is down
+// there is other word.
+func checkTroubles(f *Facts, r *report, proxy *api.Proxy) {
+	for _, trouble := range proxy.Troubles {
+		address, up := addressOf(f, trouble.Node)
+		switch {
+		case !up:
+		case trouble.GivenUp:
+			r.warn(fmt.Sprintf("can %s be reached from there?", address),
+				"node %s is up, and takes no connections of proxy %s, which refuses its requests", trouble.Node, proxy.ID)
+		case trouble.Total() > troublesMax:
+			r.warn("its log, and that of the node, may say why",
+				"%d requests of proxy %s failed at node %s lately: %d not connected, %d not answered in time, %d broken off",
+				trouble.Total(), proxy.ID, trouble.Node, trouble.Connects, trouble.Timeouts, trouble.Breaks)
+		}
+	}
+}
+
+// addressOf is where a node is that is up.
+func addressOf(f *Facts, id api.NodeID) (address string, up bool) {
+	if f.Nodes == nil {
+		return "", false
+	}
+	for _, node := range f.Nodes.Nodes {
+		if node.ID == id && node.Status == api.NodeUp {
+			return node.Address, true
+		}
+	}
+	return "", false
 }
 
 // checkAlarms: what the control plane itself wants a person for.

@@ -1,0 +1,14 @@
+package forward
+
+// Ended reports whether the source was read to its end.
+func (b *Body) Ended() bool { return b.ended }
+
+// Kept is what was read and is still there: all of it if the body is Replayable.
+func (b *Body) Kept() []byte { return b.kept }
+
+// Trailers are the lines behind the body, once it has Ended.
+func (b *Body) Trailers() []byte { return b.late }
+
+// More reads on and returns the new octets, at most so many, valid until the next call. At the end there are
+// none and no error.
+func (b *Body) More(most int) ([]byte, error) { return b.more(most) }

@@ -1,0 +1,118 @@
+package inbound
+
+import (
+	"context"
+	"crypto/tls"
+	"time"
+
+	"github.com/stead-io/stead/api/transport"
+	"github.com/stead-io/stead/dataplane/h2"
+)
+
+// multiplexed is what a server knows of clients that have several requests under way on one connection.
+type multiplexed struct {
+	hosts    []*h2.Host // one for each configuration that there has been; the last is that in force
+	config   h2.Config  // of the last
+	further  int        // requests under way on such connections, but for the first on each
+	draining bool
+}
+
+// HTTP2 reports whether the request came in HTTP/2. To whoever answers it it looks like one of HTTP/1.1.
+func (c *Conn) HTTP2() bool { return c.stream }
+
+// speaksH2 reports whether the client and this server have agreed on HTTP/2.
+func speaksH2(secured *tls.Conn) bool {
+	return secured.ConnectionState().NegotiatedProtocol == transport.ProtocolH2
+}
+
+// serveStreams serves a connection in HTTP/2 to its end.
+func (s *Server) serveStreams(c *Conn, secured *tls.Conn) {
+	host, err := s.host()
+	if err != nil {
+		s.config.Logger.Warn("cannot serve a client", "error", err)
+		return
+	}
+	if c.fault != nil { // it is told so in each answer, for a moment
+		_ = secured.SetReadDeadline(time.Now().Add(lingerTime))
+	}
+	host.Serve(secured, func(stream *h2.Stream) { s.serveStream(c, stream) })
+}
+
+// host is the one for the settings in force.
+func (s *Server) host() (*h2.Host, error) {
+	settings := s.settings()
+	config := h2.Config{
+		HeadMax: s.config.HeadMax, IdleTimeout: settings.IdleTimeout, StreamTimeout: settings.StreamTimeout, Logger: s.config.Logger,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := &s.multiplexed
+	if len(m.hosts) == 0 || m.config != config {
+		host, err := h2.New(config)
+		if err != nil {
+			return nil, err
+		}
+		m.hosts, m.config = append(m.hosts, host), config
+		if m.draining {
+			host.Drain()
+		}
+	}
+	return m.hosts[len(m.hosts)-1], nil
+}
+
+// drainStreams tells all clients in HTTP/2 to leave.
+func (s *Server) drainStreams() {
+	s.mu.Lock()
+	hosts := s.multiplexed.hosts
+	s.multiplexed.draining = true
+	s.mu.Unlock()
+	for _, host := range hosts {
+		host.Drain()
+	}
+}
+
+// serveStream answers one request of a connection.
+func (s *Server) serveStream(on *Conn, stream *h2.Stream) {
+	c := &Conn{Conn: stream, server: s, stream: true, closing: true}
+	defer c.close()
+	c.fault = s.enter(on)
+	defer s.leave(on)
+	if c.fault == nil {
+		c.fault = stream.Fault()
+	}
+	stop := context.AfterFunc(stream.Context(), c.abandon)
+	defer stop()
+	if c.next() != nil {
+		s.refuse(c)
+		return
+	}
+	s.answer(c)
+}
+
+// enter counts a request; the error is why it is not served.
+func (s *Server) enter(on *Conn) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	on.streams++
+	on.active.Store(true)
+	if on.streams > 1 {
+		s.multiplexed.further++
+	}
+	switch {
+	case on.fault != nil:
+		return on.fault
+	case on.streams > 1 && len(s.conns)+s.multiplexed.further > s.settings().Connections:
+		return ErrCrowded
+	}
+	return nil
+}
+
+func (s *Server) leave(on *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on.streams > 1 {
+		s.multiplexed.further--
+	}
+	on.streams--
+	on.active.Store(on.streams > 0)
+}
