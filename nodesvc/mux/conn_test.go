@@ -91,14 +91,13 @@ func (p *proxy) awaitEnd(t testing.TB) {
 
 // TestViolations: what breaks the protocol ends the connection, and runs no handler.
 func TestViolations(t *testing.T) {
-	var served atomic.Int32
-	_, address := serve(t, func(_ http.ResponseWriter, r *http.Request) {
-		served.Add(1)
-		_, _ = io.Copy(io.Discard, r.Body)
-	})
 	f := func(name string, wantServed int32, octets ...[]byte) {
 		t.Run(name, func(t *testing.T) {
-			served.Store(0)
+			var served atomic.Int32
+			_, address := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+				served.Add(1)
+				_, _ = io.Copy(io.Discard, r.Body)
+			})
 			p := meet(t, address)
 			for _, some := range octets {
 				p.send(some)
