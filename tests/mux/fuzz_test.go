@@ -46,6 +46,7 @@ func behave(w http.ResponseWriter, r *http.Request) {
 	answer := pattern(r.URL.Path, n)
 	switch r.URL.Path {
 	case "/echo", "/chunked":
+		_ = http.NewResponseController(w).EnableFullDuplex() // while the connection is full, requests go by HTTP/1.1
 		w.WriteHeader(http.StatusEarlyHints)
 		if _, err := io.Copy(w, r.Body); err != nil {
 			panic(http.ErrAbortHandler)
