@@ -29,6 +29,8 @@ const (
 	gapMoreMax   = 20 * time.Millisecond
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
+	restTime     = 15 * time.Second
+	roundMemory  = "2g" // of a round that keeps its data in memory
 )
 
 // lightClient costs the cores, which it shares with the cluster that it measures, less than net/http does. It sends
@@ -81,16 +83,29 @@ func (f *flips) await(c *cluster.Cluster, what string, wished func(iter.Seq[api.
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
 // worth mentioning, in slots that move. Every round must be without errors; of the gaps the median round counts, for
 // all processes and clients share this machine's few cores.
+//
+// A disk that stalls for longer than the limit while nobody uses it says nothing about moves: on such a machine the
+// gaps are those of rounds that keep their data in memory.
 func TestMovesAreInvisible(t *testing.T) {
+	stallsAtRest := sync.OnceValue(func() bool {
+		resting, end := context.WithTimeout(t.Context(), restTime)
+		defer end()
+		return diskStalls(resting, t, gapMoreMax)
+	})
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("R=%d", replicas), func(t *testing.T) {
 			var within, beyond []time.Duration
+			memory := ""
 			for len(within) < 2 && len(beyond) < 2 && !t.Failed() {
 				var more time.Duration
-				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, replicas) })
-				if more <= gapMoreMax {
+				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, memory, replicas) })
+				switch {
+				case more <= gapMoreMax:
 					within = append(within, more)
-				} else {
+				case memory == "" && stallsAtRest():
+					t.Logf("moves add %v, on a disk that stalls for more than %v at rest: from here on in memory", more, gapMoreMax)
+					memory, within = roundMemory, nil
+				default:
 					beyond = append(beyond, more)
 				}
 			}
@@ -102,8 +117,8 @@ func TestMovesAreInvisible(t *testing.T) {
 }
 
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.
-func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
-	c := managed(t, replicas, 3, 256)
+func moveUnderLoad(t *testing.T, memory string, replicas int) (more time.Duration) {
+	c := managedIn(t, memory, replicas, 3, 256)
 	watched, stop := context.WithCancel(t.Context())
 	seen := &flips{slots: map[api.Slot]api.SlotConfig{}}
 	var watching sync.WaitGroup
@@ -138,12 +153,19 @@ func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	near := hot.near(seen.moments, flipNear)
-	t.Logf("R=%d: %d flips in %v, %d requests near one; longest gaps of keys, p99: %v without moves, %v with",
-		replicas, len(seen.moments), moved.Sub(moving).Round(time.Millisecond), near, baseline, during)
+	t.Logf("R=%d%s: %d flips in %v, %d requests near one; longest gaps of keys, p99: %v without moves, %v with",
+		replicas, inMemory(memory), len(seen.moments), moved.Sub(moving).Round(time.Millisecond), near, baseline, during)
 	if near < flipLeast {
 		t.Errorf("%d requests near a flip are too few to mean anything", near)
 	}
 	return max(0, during-baseline)
+}
+
+func inMemory(memory string) string {
+	if memory == "" {
+		return ""
+	}
+	return " in memory"
 }
 
 func coldOnes() (keys [][]byte) {
