@@ -24,7 +24,8 @@ type exchange struct {
 	cancel  context.CancelCauseFunc
 	watch   watch
 
-	upload   *upload // nil: the request went out whole
+	upload   *upload // nil: the request goes out whole
+	whole    *whole  // its body then; nil: it has none
 	interims interims
 	response *http.Response
 	head     wire.Answer
@@ -85,7 +86,8 @@ func (e *exchange) attach(request *http.Request) {
 	switch {
 	case body == nil || request.ContentLength == 0:
 	case body.Ended() && body.Replayable():
-		request.Body = &whole{body: body}
+		e.whole = &whole{octets: body.Kept()}
+		request.Body = e.whole
 		fillTrailers(request.Trailer, body)
 	default:
 		e.upload = startUpload(e, request)
@@ -159,6 +161,9 @@ func (e *exchange) Close() {
 	e.release()
 	e.watch.end()
 	e.cancel(errOver)
+	if e.whole != nil {
+		_ = e.whole.Close()
+	}
 	if e.response != nil {
 		_ = e.response.Body.Close()
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"sync"
 
 	"github.com/stead-io/stead/dataplane/forward"
 	"github.com/stead-io/stead/dataplane/wire"
@@ -78,18 +79,32 @@ func appendFields(dst []byte, fields map[string][]string) []byte {
 	return dst
 }
 
-// whole is a body that is all there.
+// whole is a body that is all there. net/http may read on when the exchange is over, and what is there is another's.
 type whole struct {
-	body *forward.Body
-	read int
+	mu     sync.Mutex
+	octets []byte // those not read
+	closed bool
 }
 
 func (w *whole) Read(p []byte) (int, error) {
-	n := copy(p, w.body.Kept()[w.read:])
-	if w.read += n; n == 0 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := copy(p, w.octets)
+	w.octets = w.octets[n:]
+	switch {
+	case w.closed:
+		return 0, errOver
+	case n == 0:
 		return 0, io.EOF
+	default:
+		return n, nil
 	}
-	return n, nil
 }
 
-func (w *whole) Close() error { return nil }
+// Close lets go of the octets: nobody reads them from here on.
+func (w *whole) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.octets, w.closed = nil, true
+	return nil
+}
