@@ -23,8 +23,14 @@ type interims struct {
 // interimsMax is how many may wait to be passed on; more are dropped.
 const interimsMax = 32
 
+// errSwitched is the violation of a node that changes protocols, which HTTP/2 has no way to (RFC 9113, section 8.6).
+const errSwitched = wire.SyntaxError("the node switched to a protocol that it was not asked for")
+
 // take is called by the connection's reader.
 func (i *interims) take(status int, fields textproto.MIMEHeader) error {
+	if status == http.StatusSwitchingProtocols {
+		return errSwitched
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if status == http.StatusContinue || i.client == nil || i.over {
