@@ -36,9 +36,18 @@ func unprocessed(err error) bool {
 	if errors.As(err, &reset) {
 		return reset.Code == codeRefused
 	}
+	return wentAway(err) || unusable(err)
+}
+
+// wentAway reports that a node had begun to go away before it saw the request.
+func wentAway(err error) bool {
+	return err.Error() == "http2: Transport received Server's graceful shutdown GOAWAY"
+}
+
+// unusable reports that the connection took no request any more when this one was to be sent.
+func unusable(err error) bool {
 	switch err.Error() {
-	case "http2: Transport received Server's graceful shutdown GOAWAY", "http2: client conn not usable",
-		"http2: client conn is closed", "http2: client conn could not be established":
+	case "http2: client conn not usable", "http2: client conn is closed", "http2: client conn could not be established":
 		return true
 	default:
 		return false

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,9 +15,10 @@ import (
 
 // Bounds on connections to nodes.
 const (
-	// connectionsMax is how many there are to one node: each carries as many requests as the node allows, and those
-	// beyond all of them wait for their turn.
+	// connectionsMax is how many take requests at one node, streamsMax how many requests each carries at a time, if
+	// the node allows as many; those beyond all of them wait for their turn.
 	connectionsMax = 16
+	streamsMax     = 512
 	// idleTimeout closes connections that carry nothing.
 	idleTimeout = time.Minute
 	// pingAfter and pingTimeout find out that a connection leads nowhere any more.
@@ -26,10 +28,10 @@ const (
 	continueWait = time.Second
 	// answerHeadMax bounds the head of an answer, in HTTP/2's way of counting.
 	answerHeadMax = 32 << 10
-	// windowStream and windowConnection are how many octets of answers, of one and of all together, come before somebody has
-	// taken them.
-	windowStream     = 256 << 10
-	windowConnection = 4 << 20
+	// windowStream is how many octets of an answer come before somebody has taken them. windowConnection has room for as
+	// many of all: answers that nobody takes hold up no other.
+	windowStream     = 128 << 10
+	windowConnection = streamsMax * windowStream
 )
 
 // Config of a Transport. Every field must be set.
@@ -72,19 +74,24 @@ func (t *Transport) Close() {
 // that a connection used before has lost, is sent once more on a fresh one, if it may be. The error is a *forward.Failure.
 func (t *Transport) Send(to forward.Target, r *forward.Request) (forward.Answer, error) {
 	n := t.node(to)
-	for again := false; ; again = true {
+	for again := false; ; {
 		conn, fresh, err := n.take(r, again)
 		if err != nil {
 			return nil, &forward.Failure{Stage: forward.NotConnected, Err: err}
 		}
 		e := newExchange(t.ctx, conn, r)
 		failure, may := e.send(t.config.Scheme)
-		switch {
-		case failure == nil:
+		if failure == nil {
 			return e, nil
-		case !may || fresh || again:
+		}
+		unsent := unusable(failure.Err)
+		if unsent || wentAway(failure.Err) {
+			n.retire(conn)
+		}
+		if !may || fresh || again && !unsent {
 			return nil, failure
 		}
+		again = again || !unsent
 		t.count(r, func(s *forward.Stats) { s.Retries.Add(1) })
 		r.Repeats++
 	}
@@ -116,9 +123,10 @@ type node struct {
 	via     *http.Transport
 	dialled chan struct{} // full while somebody connects: one at a time
 
-	mu     sync.Mutex
-	conns  []*http.ClientConn
-	closed bool
+	mu      sync.Mutex
+	conns   []*http.ClientConn // those that take requests
+	retired []*http.ClientConn // those that only finish what they carry
+	closed  bool
 }
 
 func newNode(home *Transport, target forward.Target) *node {
@@ -181,13 +189,24 @@ func (n *node) reserve() *http.ClientConn {
 			continue
 		}
 		kept = append(kept, conn)
-		if found == nil && conn.Reserve() == nil {
+		if found == nil && conn.InFlight() < streamsMax && conn.Reserve() == nil {
 			found = conn
 		}
 	}
 	clear(n.conns[len(kept):])
 	n.conns = kept
 	return found
+}
+
+// retire no longer counts on a connection: it takes no more requests, and may carry those it has for long.
+func (n *node) retire(conn *http.ClientConn) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.retired = slices.DeleteFunc(n.retired, func(one *http.ClientConn) bool { return one.Err() != nil })
+	if i := slices.Index(n.conns, conn); i >= 0 {
+		n.conns = slices.Delete(n.conns, i, i+1)
+		n.retired = append(n.retired, conn)
+	}
 }
 
 // crowded is a connection to wait for where there are as many as may be; else nil.
@@ -222,7 +241,7 @@ func (n *node) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.closed = true
-	for _, conn := range n.conns {
+	for _, conn := range slices.Concat(n.conns, n.retired) {
 		_ = conn.Close()
 	}
 }
