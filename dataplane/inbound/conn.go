@@ -65,9 +65,11 @@ type Conn struct {
 	active          atomic.Bool // a request is under way
 	interrupted     atomic.Bool // its body is not wanted any more
 
-	stream  bool       // it is a stream of HTTP/2, and carries one message
-	streams int        // requests under way on a connection that carries streams; guarded by the server's lock
-	address netip.Addr // counted for Config.ConnectionsPerAddress; zero if nobody counts
+	stream  bool          // it is a stream of HTTP/2, and carries one message
+	streams int           // requests under way on a connection that carries streams; guarded by the server's lock, as the next two
+	asked   bool          // there was such a request
+	over    chan struct{} // of a connection that has ended: closed with the last of them; nil before
+	address netip.Addr    // counted for Config.ConnectionsPerAddress; zero if nobody counts
 	leaving leaving
 }
 

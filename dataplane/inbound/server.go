@@ -132,7 +132,9 @@ func (s *Server) finish(ctx context.Context, idle time.Duration) error {
 			s.clients.Wait()
 			return err
 		case <-grace.C:
-			s.closeConns(func(c *Conn) bool { return !c.active.Load() })
+			// One in HTTP/2 was told to leave. It ends by itself, and not before its client has all that was sent: octets of that
+			// client which nobody reads any more would take what is on its way along.
+			s.closeConns(func(c *Conn) bool { return !c.active.Load() && !c.asked })
 		case <-ctx.Done():
 			s.closeConns(func(*Conn) bool { return true })
 			<-empty

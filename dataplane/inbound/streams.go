@@ -3,6 +3,7 @@ package inbound
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"time"
 
 	"github.com/stead-io/stead/api/transport"
@@ -36,6 +37,19 @@ func (s *Server) serveStreams(c *Conn, secured *tls.Conn) {
 		_ = secured.SetReadDeadline(time.Now().Add(lingerTime))
 	}
 	host.Serve(secured, func(stream *h2.Stream) { s.serveStream(c, stream) })
+	s.endStreams(c)
+}
+
+// endStreams waits until all requests of a connection that has ended are given up: they count, and whoever waits for the
+// clients waits for them.
+func (s *Server) endStreams(on *Conn) {
+	s.mu.Lock()
+	on.over = make(chan struct{})
+	if on.streams == 0 {
+		close(on.over)
+	}
+	s.mu.Unlock()
+	<-on.over
 }
 
 // host is the one for the settings in force.
@@ -75,7 +89,9 @@ func (s *Server) drainStreams() {
 func (s *Server) serveStream(on *Conn, stream *h2.Stream) {
 	c := &Conn{Conn: stream, server: s, stream: true, closing: true}
 	defer c.close()
-	c.fault = s.enter(on)
+	if c.fault = s.enter(on); c.fault == errOver {
+		return
+	}
 	defer s.leave(on)
 	if c.fault == nil {
 		c.fault = stream.Fault()
@@ -89,10 +105,17 @@ func (s *Server) serveStream(on *Conn, stream *h2.Stream) {
 	s.answer(c)
 }
 
+// errOver: the connection has ended before the request was looked at; it does not count.
+var errOver = errors.New("the connection is over")
+
 // enter counts a request; the error is why it is not served.
 func (s *Server) enter(on *Conn) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if on.over != nil {
+		return errOver
+	}
+	on.asked = true
 	on.streams++
 	on.active.Store(true)
 	if on.streams > 1 {
@@ -115,4 +138,7 @@ func (s *Server) leave(on *Conn) {
 	}
 	on.streams--
 	on.active.Store(on.streams > 0)
+	if on.streams == 0 && on.over != nil {
+		close(on.over)
+	}
 }
