@@ -34,6 +34,9 @@ type answer struct {
 // done reports whether the whole answer was taken.
 func (a *answer) done() bool { return a.begun && a.left == 0 }
 
+// holdsBack reports whether net/http may have octets of a whole body that the client opened no window for.
+func (a *answer) holdsBack() bool { return a.parsed.Length > 0 }
+
 // take takes octets, and sends what they say at once, but for the end.
 func (a *answer) take(p []byte) error {
 	for !a.begun && len(p) > 0 {
@@ -85,8 +88,11 @@ func (a *answer) sendHead() {
 			header.Add(string(field.Name), string(field.Value))
 		}
 	}
-	interim := a.parsed.Interim()
-	if !interim {
+	if a.parsed.Interim() {
+		// This has net/http write a copy, and leave the field out: with a stream that ends meanwhile it returns while it
+		// still writes.
+		header["Transfer-Encoding"] = nil
+	} else {
 		a.begun = true
 		if a.head {
 			a.parsed.NoBody()

@@ -26,6 +26,23 @@ func (l *limit) set(at time.Time) {
 	}
 }
 
+// time is the time that was set; zero: none.
+func (l *limit) time() time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.at
+}
+
+// postpone moves the time of a call that is under way and not late, if there is one, farther.
+func (l *limit) postpone(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.under && l.at.Before(at) && time.Now().Before(l.at) {
+		l.at = at
+		l.arm()
+	}
+}
+
 // begin begins a call, unless its time is over.
 func (l *limit) begin() error {
 	l.mu.Lock()

@@ -25,6 +25,7 @@ type Stream struct {
 
 	answer  answer
 	writing limit
+	takeBy  time.Time // when what was written last is to be taken; zero: at any time
 
 	closed atomic.Bool
 }
@@ -45,11 +46,15 @@ func (s *Stream) Fault() error { return s.fault }
 // Context is over when the client has given the request up, or its connection has ended.
 func (s *Stream) Context() context.Context { return s.request.Context() }
 
-// end is the end of the stream, for whoever has served it. An answer that is not whole is cut short visibly.
+// end is the end of the stream, for whoever has served it. An answer that is not whole is cut short visibly; one whose
+// last octets are yet to be taken has as long for them as for the others of the last Write.
 func (s *Stream) end() {
 	s.closed.Store(true)
 	if !s.answer.done() {
 		panic(http.ErrAbortHandler) // as net/http wants to be told: it resets the stream
+	}
+	if s.answer.holdsBack() && !s.takeBy.IsZero() {
+		_ = s.control.SetWriteDeadline(s.takeBy)
 	}
 }
 
@@ -136,6 +141,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	if err := s.answer.take(p); err != nil {
 		return 0, err
 	}
+	s.takeBy = s.writing.time()
+	s.reading.postpone(s.takeBy)
 	return len(p), nil
 }
 
