@@ -146,7 +146,7 @@ func (t *Tracer) export() {
 	t.dropped.Add(count)
 	if now := time.Now(); now.Sub(t.out.warned) >= warnEvery {
 		t.out.warned = now
-		t.logger.Warn("the collector does not take spans", "error", err, "dropped", t.dropped.Load())
+		t.logger.Warn("the collector does not take spans", "error", Text([]byte(err.Error())), "dropped", t.dropped.Load())
 	}
 }
 
