@@ -21,8 +21,11 @@ const (
 	streamsMax     = 512
 	// idleTimeout closes connections that carry nothing.
 	idleTimeout = time.Minute
-	// pingAfter and pingTimeout find out that a connection leads nowhere any more.
-	pingAfter   = 15 * time.Second
+	// unheardMax is how long a node's machine may acknowledge nothing.
+	unheardMax = 20 * time.Second
+	// pingAfter and pingTimeout find out that a node does not even read. gRPC servers end connections on which they are
+	// asked more often than every five minutes and have nothing to say themselves, with all the calls there.
+	pingAfter   = 5*time.Minute + 10*time.Second
 	pingTimeout = 5 * time.Second
 	// continueWait is how long a body waits for 100 (Continue), where its head asks for that.
 	continueWait = time.Second
@@ -132,7 +135,7 @@ type node struct {
 func newNode(home *Transport, target forward.Target) *node {
 	n := &node{home: home, target: target, dialled: make(chan struct{}, 1)}
 	n.via = &http.Transport{
-		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return home.config.Dial(ctx, target) },
+		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return n.dial(ctx) },
 		Protocols:          new(http.Protocols),
 		DisableCompression: true, IdleConnTimeout: idleTimeout, ExpectContinueTimeout: continueWait, MaxResponseHeaderBytes: answerHeadMax,
 		HTTP2: &http.HTTP2Config{
@@ -142,6 +145,18 @@ func newNode(home *Transport, target forward.Target) *node {
 	}
 	n.via.Protocols.SetUnencryptedHTTP2(true)
 	return n
+}
+
+func (n *node) dial(ctx context.Context) (net.Conn, error) {
+	conn, err := n.home.config.Dial(ctx, n.target)
+	if err != nil {
+		return nil, err
+	}
+	if err := endUnheard(conn); err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("cannot set up the socket: %w", err)
+	}
+	return conn, nil
 }
 
 // take reserves a place on a connection for a request: on one that is there unless a fresh one is asked for.
