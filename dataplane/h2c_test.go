@@ -238,6 +238,23 @@ func TestH2CSentAgain(t *testing.T) {
 	refused := func(f *http2.Framer, id uint32) { _ = f.WriteRSTStream(id, http2.ErrCodeRefusedStream) }
 	away := func(f *http2.Framer, id uint32) { _ = f.WriteGoAway(id-2, http2.ErrCodeNo, nil) }
 	reset := func(f *http2.Framer, id uint32) { _ = f.WriteRSTStream(id, http2.ErrCodeInternal) }
+	fresh := func(refuse func(*http2.Framer, uint32)) {
+		t.Helper()
+		address, requests := scripted(t, func(conn int, f *http2.Framer, id uint32) {
+			if conn == 0 {
+				refuse(f, id)
+				return
+			}
+			_ = f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: statusOK, EndStream: true, EndHeaders: true})
+		})
+		proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)))
+		answer, body := ask(t, proxy, "POST /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody")
+		if answer.StatusCode != 200 || requests.Load() != 2 {
+			t.Errorf("on a fresh connection: got %v %q after %d requests", answer.Status, body, requests.Load())
+		}
+	}
+	fresh(refused)
+	fresh(func(f *http2.Framer, _ uint32) { _ = f.WriteGoAway(0, http2.ErrCodeNo, nil) })
 	f("POST", 200, 3, refused)
 	f("POST", 200, 3, away)
 	f("POST", 502, 2, reset)

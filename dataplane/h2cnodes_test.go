@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -128,4 +129,64 @@ func TestH2CAnsweredEarly(t *testing.T) {
 	if answered.Load() == 0 {
 		t.Error("nothing was answered early")
 	}
+}
+
+// TestH2CTrailersOfNoBody: trailers that come at once, behind an empty body, are not written down while the head is read.
+func TestH2CTrailersOfNoBody(t *testing.T) {
+	address := startH2C(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, r.Trailer.Get("X-Late"))
+	})
+	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)))
+	for range 50 {
+		answer, body := ask(t, proxy, "PUT /kv/a HTTP/1.1\r\nHost: h\r\nTrailer: X-Late\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Late: 3\r\n\r\n")
+		if answer.StatusCode != 200 || body != "3" {
+			t.Fatalf("got %v %q", answer.Status, body)
+		}
+	}
+}
+
+// TestH2CBrokenCall: a call that its node ends is over for a client, too, that waits for the node to speak.
+func TestH2CBrokenCall(t *testing.T) {
+	address, _ := scripted(t, func(_ int, f *http2.Framer, id uint32) { _ = f.WriteRSTStream(id, http2.ErrCodeInternal) })
+	shown := newShown(t)
+	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)), shown.security(t))
+	c := newFramed(t, shown, proxy)
+	c.begin(1, false, ":method", "POST", ":scheme", "https", ":authority", "h", ":path", "/kv/a")
+	if got := c.answer(1); got != "502" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestNodeEndsUpload: a node that breaks off while a long body is on its way is to blame, and not the client, which may pause just then.
+func TestNodeEndsUpload(t *testing.T) {
+	f := func(address string, edit ...func(*Config)) {
+		t.Helper()
+		proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)), edit...)
+		conn := dial(t, proxy)
+		_, _ = io.WriteString(conn, "PUT /kv/a HTTP/1.1\r\nHost: h\r\nContent-Length: 10000000\r\n\r\n"+strings.Repeat("x", 2_000_000))
+		if answer, body := readAnswer(t, bufio.NewReader(conn)); answer.StatusCode != 502 || !strings.Contains(body, "owner_failed") {
+			t.Errorf("got %v %q", answer.Status, body)
+		}
+	}
+	breaks := make(chan net.Conn, 1)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		conn, err := listener.Accept()
+		if err == nil {
+			_, _ = io.CopyN(io.Discard, conn, 1_900_000)
+			_ = conn.Close()
+			breaks <- conn
+		}
+	}()
+	f(listener.Addr().String())
+	<-breaks
+	f(startH2C(t, func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 1_900_000)
+		panic(http.ErrAbortHandler)
+	}))
 }

@@ -47,7 +47,8 @@ type Body struct {
 	ended   bool   // the source was read to its end
 	err     error  // why it could not be
 
-	lost atomic.Bool // it has spilled or failed, which is looked at while an upload reads
+	lost     atomic.Bool // it has spilled or failed, which is looked at while an upload reads
+	unwanted atomic.Bool // the rest is of no use to anybody
 }
 
 // Reset makes the body that of another request. The source ends with io.EOF where the body does;
@@ -180,8 +181,11 @@ func (b *Body) spill() {
 	b.giveBack()
 }
 
+// fail notes why the source failed. What it says when nobody wants its rest is no reason for anything.
 func (b *Body) fail(err error) error {
-	b.err = err
+	if !b.unwanted.Load() {
+		b.err = err
+	}
 	b.lost.Store(true)
 	return err
 }

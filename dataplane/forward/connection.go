@@ -95,9 +95,7 @@ func (c *connection) stream(r *Request) *Failure {
 	c.upload = startUpload(c, r)
 	err = c.readHead(r)
 	if err != nil {
-		if !r.Body.Replayable() && r.Client != nil {
-			r.Client.InterruptRead()
-		}
+		r.Stop(r.Safe || transport.Refused(err))
 		c.upload.finish()
 	}
 	return c.settle(r, int64(len(r.Head)), err)

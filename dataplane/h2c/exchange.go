@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 
+	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/dataplane/forward"
 	"github.com/stead-io/stead/dataplane/socket"
 	"github.com/stead-io/stead/dataplane/wire"
@@ -88,7 +89,7 @@ func (e *exchange) attach(request *http.Request) {
 	case body.Ended() && body.Replayable():
 		e.whole = &whole{octets: body.Kept()}
 		request.Body = e.whole
-		fillTrailers(request.Trailer, body)
+		fillTrailers(request.Trailer, body.Trailers())
 	default:
 		e.upload = startUpload(e, request)
 	}
@@ -97,9 +98,7 @@ func (e *exchange) attach(request *http.Request) {
 // settle gives the exchange up.
 func (e *exchange) settle(err error) (*forward.Failure, bool) {
 	if e.upload != nil {
-		if r := e.request; !r.Body.Replayable() && r.Client != nil {
-			r.Client.InterruptRead()
-		}
+		e.request.Stop(e.request.Safe || unprocessed(err) || transport.Refused(err))
 		e.upload.finish()
 	}
 	if !e.release() {

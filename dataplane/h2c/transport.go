@@ -91,10 +91,10 @@ func (t *Transport) Send(to forward.Target, r *forward.Request) (forward.Answer,
 		if unsent || wentAway(failure.Err) {
 			n.retire(conn)
 		}
-		if !may || fresh || again && !unsent {
+		if !may || fresh && !unprocessed(failure.Err) || again && (fresh || !unsent) {
 			return nil, failure
 		}
-		again = again || !unsent
+		again = again || fresh || !unsent
 		t.count(r, func(s *forward.Stats) { s.Retries.Add(1) })
 		r.Repeats++
 	}

@@ -21,7 +21,8 @@ const (
 type upload struct {
 	exchange *exchange
 	body     *forward.Body
-	trailer  http.Header
+	trailer  http.Header // of net/http's request; that it reads whenever it likes until it has the whole body
+	late     []byte      // lines of trailers, to be read behind the body
 	reader   *io.PipeReader
 	writer   *io.PipeWriter
 
@@ -34,10 +35,23 @@ type upload struct {
 func startUpload(e *exchange, request *http.Request) *upload {
 	u := &upload{exchange: e, body: e.request.Body, trailer: request.Trailer, done: make(chan struct{})}
 	u.reader, u.writer = io.Pipe()
-	request.Body = u.reader
+	request.Body = (*uploaded)(u)
 	go u.run()
 	return u
 }
+
+// uploaded is the body as net/http reads it. With its end come the trailers.
+type uploaded upload
+
+func (u *uploaded) Read(p []byte) (int, error) {
+	n, err := u.reader.Read(p)
+	if err == io.EOF {
+		fillTrailers(u.trailer, u.late)
+	}
+	return n, err
+}
+
+func (u *uploaded) Close() error { return u.reader.Close() }
 
 // finish stops the upload and waits for it.
 func (u *upload) finish() {
@@ -81,7 +95,7 @@ func (u *upload) run() {
 			return
 		}
 	}
-	fillTrailers(u.trailer, u.body)
+	u.late = u.body.Trailers()
 	u.exchange.watch.extend(u.exchange.request.Wait)
 	u.sent = u.writer.Close() == nil
 }
@@ -96,8 +110,8 @@ func (u *upload) write(piece []byte) bool {
 }
 
 // fillTrailers takes the trailers that came behind a body.
-func fillTrailers(trailer http.Header, body *forward.Body) {
+func fillTrailers(trailer http.Header, lines []byte) {
 	if trailer != nil {
-		_ = wire.EachTrailer(body.Trailers(), func(name, value []byte) { trailer.Add(string(name), string(value)) })
+		_ = wire.EachTrailer(lines, func(name, value []byte) { trailer.Add(string(name), string(value)) })
 	}
 }

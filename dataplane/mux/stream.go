@@ -120,9 +120,7 @@ func (s *stream) awaitAnswer(r *forward.Request) error {
 // settle gives the stream up and tells what went wrong, and whether the request may be sent again.
 func (s *stream) settle(r *forward.Request, err error) (*forward.Failure, bool) {
 	if s.upload != nil {
-		if !r.Body.Replayable() && r.Client != nil {
-			r.Client.InterruptRead()
-		}
+		r.Stop(r.Safe || errors.Is(err, errRefused) || !s.link.taken(s))
 		s.upload.finish()
 	}
 	unseen := errors.Is(err, errRefused) || !s.link.taken(s)
