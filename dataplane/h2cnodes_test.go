@@ -62,8 +62,11 @@ func TestH2CGoesAwayAgainAndAgain(t *testing.T) {
 	})
 	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)))
 	for i := range 40 {
-		conn := dial(t, proxy)
-		_, _ = io.WriteString(conn, getA)
+		conn, asked := dial(t, proxy), getA
+		if i >= 16 {
+			asked = "POST /kv/a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" // and then waits for the node to speak
+		}
+		_, _ = io.WriteString(conn, asked)
 		status := make([]byte, len("HTTP/1.1 200"))
 		if _, err := io.ReadFull(conn, status); err != nil || string(status) != "HTTP/1.1 200" {
 			t.Fatalf("request %d got %q, %v", i, status, err)

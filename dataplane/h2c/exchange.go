@@ -91,7 +91,7 @@ func (e *exchange) attach(request *http.Request) {
 		request.Body = e.whole
 		fillTrailers(request.Trailer, body.Trailers())
 	default:
-		e.upload = startUpload(e, request)
+		e.upload = newUpload(e, request)
 	}
 }
 

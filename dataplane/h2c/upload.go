@@ -3,6 +3,7 @@ package h2c
 import (
 	"io"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +18,7 @@ const (
 )
 
 // upload hands a body over to net/http beside the reading of the answer: what waits for the client is here, so that
-// net/http never does. It ends by itself or by finish; whoever started it waits for it.
+// net/http never does. It ends by itself or by finish, which waits for it.
 type upload struct {
 	exchange *exchange
 	body     *forward.Body
@@ -26,24 +27,26 @@ type upload struct {
 	reader   *io.PipeReader
 	writer   *io.PipeWriter
 
+	begin     sync.Once
 	done      chan struct{}
 	halted    atomic.Bool
 	exhausted atomic.Bool // the body's source has given all
 	sent      bool        // net/http has the whole body; read behind done
 }
 
-func startUpload(e *exchange, request *http.Request) *upload {
+func newUpload(e *exchange, request *http.Request) *upload {
 	u := &upload{exchange: e, body: e.request.Body, trailer: request.Trailer, done: make(chan struct{})}
 	u.reader, u.writer = io.Pipe()
 	request.Body = (*uploaded)(u)
-	go u.run()
 	return u
 }
 
-// uploaded is the body as net/http reads it. With its end come the trailers.
+// uploaded is the body as net/http reads it: from when the head is sent on, so that nobody waits for the client of a request
+// that is to go another way. With its end come the trailers.
 type uploaded upload
 
 func (u *uploaded) Read(p []byte) (int, error) {
+	u.begin.Do(func() { go (*upload)(u).run() })
 	n, err := u.reader.Read(p)
 	if err == io.EOF {
 		fillTrailers(u.trailer, u.late)
@@ -57,6 +60,7 @@ func (u *uploaded) Close() error { return u.reader.Close() }
 func (u *upload) finish() {
 	u.halted.Store(true)
 	_ = u.reader.CloseWithError(errHalted)
+	u.begin.Do(func() { close(u.done) })
 	<-u.done
 }
 

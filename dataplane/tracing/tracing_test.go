@@ -89,6 +89,25 @@ func TestCollectorThatFails(t *testing.T) {
 	})
 }
 
+// TestCollectorThatTalks: of what a collector says no more is told than people can read.
+func TestCollectorThatTalks(t *testing.T) {
+	collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, strings.Repeat("\xff", 1<<20))
+	}))
+	defer collector.Close()
+	var said strings.Builder
+	tracer, err := Open(Config{Collector: collector.URL, Sample: 1}, "p1", slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracer.Request(some(tracer))
+	closed(t, tracer, patience)
+	if got := said.String(); !strings.Contains(got, "does not take spans") || len(got) > 8<<10 || tracer.Dropped().Load() != 2 {
+		t.Errorf("logged are %d octets, %.200q; %d spans were dropped", len(got), got, tracer.Dropped().Load())
+	}
+}
+
 // TestCollectorThatIsAway: nobody is there, and nobody notices.
 func TestCollectorThatIsAway(t *testing.T) {
 	collector := httptest.NewServer(http.NotFoundHandler())
