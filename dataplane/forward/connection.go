@@ -96,7 +96,7 @@ func (c *connection) stream(r *Request) *Failure {
 	err = c.readHead(r)
 	if err != nil {
 		r.Stop(r.Safe || transport.Refused(err))
-		c.upload.finish()
+		c.upload.Finish()
 	}
 	return c.settle(r, int64(len(r.Head)), err)
 }
@@ -132,14 +132,14 @@ func (c *connection) release() bool {
 }
 
 // Uploaded reports whether the node has been sent the whole request.
-func (c *connection) Uploaded() bool { return c.sent || c.upload != nil && c.upload.over() }
+func (c *connection) Uploaded() bool { return c.sent || c.upload != nil && c.upload.Over() }
 
 // Close ends the exchange. The connection is used again if both messages came to their end and
 // nothing came after; a rest of the answer that is there already is read for that.
 func (c *connection) Close() {
 	c.release()
 	if c.upload != nil {
-		c.sent = c.upload.finish()
+		c.sent = c.upload.Finish()
 		c.upload = nil
 	}
 	for !c.finished && c.start < c.end {

@@ -8,95 +8,55 @@ import (
 	"time"
 )
 
-const (
-	uploadPiece = 32 << 10
-	// continueWait bounds the wait for 100 (Continue) before a body that could not be replayed is
-	// sent all the same: a node may not know the expectation (RFC 9110, section 10.1.1).
-	continueWait = time.Second
-	// lastWordsWait bounds the wait for an upload whose source is at its end, and that for the answer of a node
-	// that takes no more.
-	lastWordsWait = 50 * time.Millisecond
-)
+const uploadPiece = 32 << 10
 
-// upload sends a body beside the reading of the answer, so that an answer that comes early is seen
-// early. It ends by itself or by halt; whoever started it waits for it.
+// upload sends a body over a connection in HTTP/1.1.
 type upload struct {
+	Sending
 	connection *connection
 	body       *Body
 	wait       time.Duration // for the answer, once all is sent
 
 	permission chan struct{} // 100 (Continue) has come, or is not waited for
 	permitOnce sync.Once
-	halted     chan struct{}
-	haltOnce   sync.Once
-	done       chan struct{}
-	exhausted  atomic.Bool // the body's source has given all
 	answered   atomic.Bool // the head of the answer has come
-	sent       bool        // the whole body went out; read behind done
 
 	frame [3][]byte // of one chunk
 	size  [18]byte
 }
 
 func startUpload(c *connection, r *Request) *upload {
-	u := &upload{
-		connection: c, body: r.Body, wait: r.Wait,
-		permission: make(chan struct{}), halted: make(chan struct{}), done: make(chan struct{}),
-	}
+	u := &upload{connection: c, body: r.Body, wait: r.Wait, permission: make(chan struct{})}
 	if !r.ExpectContinue {
 		u.permit()
 	}
-	go u.run()
+	u.Prepare(r.Body)
+	u.Start(u.run)
 	return u
 }
 
 func (u *upload) permit() { u.permitOnce.Do(func() { close(u.permission) }) }
 
-// finish stops the upload and waits for it; it reports whether the whole body went out.
-func (u *upload) finish() bool {
-	u.haltOnce.Do(func() { close(u.halted) })
-	<-u.done
-	return u.sent
-}
-
-// over reports whether the whole body has gone out. An upload that lacks only the last words to the
-// node is waited for: its answer may overtake them.
-func (u *upload) over() bool {
-	if u.exhausted.Load() {
-		timer := time.NewTimer(lastWordsWait)
-		defer timer.Stop()
-		select {
-		case <-u.done:
-		case <-timer.C:
-		}
-	}
-	select {
-	case <-u.done:
-		return u.sent
-	default:
+func (u *upload) run() bool {
+	if !u.permitted() {
 		return false
 	}
-}
-
-func (u *upload) run() {
-	defer close(u.done)
-	if !u.permitted() || !u.write(u.body.kept) {
-		return
-	}
-	for !u.body.ended {
-		piece, err := u.body.more(uploadPiece)
+	for piece, err := range u.Pieces(uploadPiece) {
 		if err != nil {
 			// The node must not take what it has for the whole; its reader wakes up too.
 			_ = u.connection.Conn.Close()
-			return
+			return false
 		}
-		u.exhausted.Store(u.body.ended)
-		if u.isHalted() || !u.write(piece) {
-			return
+		if !u.write(piece) {
+			return false
 		}
 	}
-	u.sent = !u.body.chunked() || u.flush(u.body.appendEnd(u.size[:0]))
+	if !u.Whole() {
+		return false
+	}
+	sent := !u.body.chunked() || u.flush(u.body.appendEnd(u.size[:0]))
 	u.awaitAnswer(u.wait)
+	return sent
 }
 
 // awaitAnswer sets the deadline for the head of the answer, unless that has come: whoever of reader
@@ -111,33 +71,21 @@ func (u *upload) awaitAnswer(wait time.Duration) {
 	}
 }
 
-func (u *upload) isHalted() bool {
-	select {
-	case <-u.halted:
-		return true
-	default:
-		return false
-	}
-}
-
 func (u *upload) permitted() bool {
-	timer := time.NewTimer(continueWait)
+	timer := time.NewTimer(ContinueWait)
 	defer timer.Stop()
 	select {
 	case <-u.permission:
 		return true
 	case <-timer.C:
 		return true
-	case <-u.halted:
+	case <-u.Halted():
 		return false
 	}
 }
 
 // write sends octets of the body, framed as its length demands.
 func (u *upload) write(piece []byte) bool {
-	if len(piece) == 0 {
-		return true
-	}
 	if !u.body.chunked() {
 		return u.flush(piece)
 	}
@@ -167,7 +115,7 @@ func (u *upload) extend() {
 // went reports whether a write did. A node that takes no more may have said why.
 func (u *upload) went(err error) bool {
 	if err != nil {
-		u.awaitAnswer(lastWordsWait)
+		u.awaitAnswer(LastWordsWait)
 	}
 	return err == nil
 }

@@ -149,7 +149,7 @@ func (e *exchange) Trailers() []byte {
 }
 
 // Uploaded reports whether the node has been sent the whole request.
-func (e *exchange) Uploaded() bool { return e.upload == nil || e.upload.over() }
+func (e *exchange) Uploaded() bool { return e.upload == nil || e.upload.Over() }
 
 // Close ends the exchange, wherever it stands.
 func (e *exchange) Close() {

@@ -228,7 +228,7 @@ func (s *stream) Trailers() []byte {
 }
 
 // Uploaded reports whether the node has been sent the whole request.
-func (s *stream) Uploaded() bool { return s.upload == nil || s.upload.over() }
+func (s *stream) Uploaded() bool { return s.upload == nil || s.upload.Over() }
 
 // Close ends the exchange, wherever it stands.
 func (s *stream) Close() {
