@@ -76,6 +76,32 @@ func TestHTTP2NodeTalks(t *testing.T) {
 	}
 }
 
+// TestHTTP2SlowTalk: a client may say little once it is answered, as in a call of gRPC that goes both ways.
+func TestHTTP2SlowTalk(t *testing.T) {
+	const words = 12
+	address := startH2C(t, func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(w, r.Body)
+	})
+	shown := newShown(t)
+	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", address)), shown.security(t), func(c *Config) {
+		c.StreamTimeout, c.RateMin = 250*time.Millisecond, 1<<20 // which counts from half a second on
+	})
+	source, feed := io.Pipe()
+	go func() {
+		defer feed.Close()
+		for range words {
+			_, _ = io.WriteString(feed, "word ")
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	got, body := do(t, shown.client(t), request(t, proxy, "POST", "/kv/a", source))
+	if got.StatusCode != 200 || body != strings.Repeat("word ", words) {
+		t.Errorf("got %d %q", got.StatusCode, body)
+	}
+}
+
 // TestHTTP2RequestsOutliveTheirConnection: a connection counts until all that was asked on it is over.
 func TestHTTP2RequestsOutliveTheirConnection(t *testing.T) {
 	refuses, err := net.Listen("tcp", "127.0.0.1:0")

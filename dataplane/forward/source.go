@@ -17,7 +17,3 @@ func (b *Body) Kept() []byte { return b.kept }
 
 // Trailers are the lines behind the body, once it has Ended.
 func (b *Body) Trailers() []byte { return b.late }
-
-// More reads on and returns the new octets, at most so many, valid until the next call. At the end there are
-// none and no error.
-func (b *Body) More(most int) ([]byte, error) { return b.more(most) }

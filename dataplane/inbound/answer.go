@@ -22,7 +22,7 @@ const (
 // stay with the kernel for as long as it likes.
 func (c *Conn) Send(p []byte) error {
 	c.sending.Lock()
-	c.answered = true
+	c.answered.Store(true)
 	err := c.write(p)
 	c.sending.Unlock()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -40,7 +40,7 @@ const pouredMax = 64 << 10
 // SendFrom is Send for the octets that a pipe holds.
 func (c *Conn) SendFrom(pipe *socket.Pipe) error {
 	c.sending.Lock()
-	c.answered = true
+	c.answered.Store(true)
 	var err error
 	for pipe.Held() > 0 && err == nil {
 		c.extendWriting()
@@ -65,7 +65,7 @@ func (c *Conn) SendInterim(p []byte) error {
 func (c *Conn) sendContinue() error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
-	if c.answered {
+	if c.answered.Load() {
 		return nil
 	}
 	return c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))

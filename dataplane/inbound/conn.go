@@ -61,7 +61,7 @@ type Conn struct {
 
 	readBy, writeBy deadline
 	sending         sync.Mutex  // over octets to the client
-	answered        bool        // some of the answer have gone out
+	answered        atomic.Bool // some of the answer have gone out
 	active          atomic.Bool // a request is under way
 	interrupted     atomic.Bool // its body is not wanted any more
 
@@ -135,7 +135,8 @@ func (c *Conn) fillHead(begun bool) error {
 
 func (c *Conn) takeHead(length int) error {
 	c.active.Store(true)
-	c.within, c.chunks, c.pace, c.answered = true, wire.Chunks{}, pace{}, false
+	c.within, c.chunks, c.pace = true, wire.Chunks{}, pace{}
+	c.answered.Store(false)
 	if !c.stream { // who gives up a stream says so
 		c.leaving.turn.Add(1)
 		c.server.watch.wake()

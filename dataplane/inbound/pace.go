@@ -18,13 +18,14 @@ func (p *pace) slow(rate int, grace time.Duration) bool {
 	return late > 0 && float64(p.octets) < late.Seconds()*float64(rate)
 }
 
-// readPaced reads octets of a body; one that drips does not hold a connection for ever.
+// readPaced reads octets of a body; one that drips does not hold a connection for ever. Once the answer has begun the
+// two are in a conversation, which may be as slow as the node likes.
 func (c *Conn) readPaced(p []byte) (int, error) {
 	began := time.Now()
 	n, err := c.Conn.Read(p)
 	c.pace.waited += time.Since(began)
 	c.pace.octets += int64(n)
-	if config := c.server.settings(); c.pace.slow(config.RateMin, bodyGrace*config.StreamTimeout) {
+	if config := c.server.settings(); !c.answered.Load() && c.pace.slow(config.RateMin, bodyGrace*config.StreamTimeout) {
 		return 0, ErrSlow
 	}
 	return n, err
