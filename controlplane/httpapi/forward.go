@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/stead-io/stead/api"
 )
+
+// refusalMax bounds what is read of a leader's 503 before it is relayed, in octets.
+const refusalMax = 64 << 10
 
 // forwarder passes requests on to the leader.
 type forwarder struct {
@@ -61,7 +65,22 @@ func (f *forwarder) send(w http.ResponseWriter, r *http.Request, via *http.Clien
 		return passFailed(r, err)
 	}
 	defer response.Body.Close()
-	relay(w, response)
+	if response.StatusCode == http.StatusServiceUnavailable {
+		return refused(w, response)
+	}
+	relay(w, response, response.Body)
+	return nil
+}
+
+// refused is the problem of a leader that lost its place; any other 503 is relayed.
+func refused(w http.ResponseWriter, response *http.Response) error {
+	body, err := io.ReadAll(io.LimitReader(response.Body, refusalMax))
+	problem := &api.Problem{}
+	if err == nil && json.Unmarshal(body, problem) == nil && (problem.Code == api.CodeNoLeader || problem.Code == api.CodeAmbiguous) {
+		problem.Status = response.StatusCode
+		return problem
+	}
+	relay(w, response, io.MultiReader(bytes.NewReader(body), response.Body))
 	return nil
 }
 
@@ -105,11 +124,11 @@ func passFailed(r *http.Request, err error) error {
 	return api.NewProblem(api.CodeAmbiguous, "the leader broke off before it answered")
 }
 
-func relay(w http.ResponseWriter, response *http.Response) {
+func relay(w http.ResponseWriter, response *http.Response, body io.Reader) {
 	header := w.Header()
 	for name, values := range response.Header {
 		header[name] = values
 	}
 	w.WriteHeader(response.StatusCode)
-	_, _ = io.Copy(w, response.Body) // the client may be gone
+	_, _ = io.Copy(w, body) // the client may be gone
 }

@@ -103,7 +103,8 @@ type where int
 
 const (
 	here     where = iota // any member, from its own state
-	leader                // the leader; other members pass the request on
+	leader                // the leader; other members pass the request on, and wait for one
+	promptly              // the leader; who asks turns to another member at once when there is none
 	readable              // the leader, unless ?consistency=stale asks for any
 )
 
@@ -120,7 +121,7 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/nodes/{id}", readable, s.showNode},
 		{"PATCH", "/v1/nodes/{id}", leader, s.patchNode},
 		{"DELETE", "/v1/nodes/{id}", leader, s.removeNode},
-		{"POST", "/v1/nodes/{id}/beat", leader, s.beatNode},
+		{"POST", "/v1/nodes/{id}/beat", promptly, s.beatNode},
 		{"POST", "/v1/nodes/{id}/drain", leader, s.drainNode},
 		{"POST", "/v1/nodes/{id}/undrain", leader, s.undrainNode},
 		{"POST", "/v1/nodes/{id}/evict", leader, s.evictNode},
@@ -138,14 +139,14 @@ func (s *Server) routes() []route {
 		{"GET", "/v1/events", here, s.streamEvents},
 		{"GET", slotsPath, here, s.pollSlots},
 		{"GET", slotsPath + "/{slot}", readable, s.showSlot},
-		{"POST", slotsPath + "/cas", leader, s.proposeSlots},
+		{"POST", slotsPath + "/cas", promptly, s.proposeSlots},
 		{"POST", slotsPath + "/{slot}/force", leader, s.forceSlot},
 		{"POST", "/v1/ring/plan", leader, s.planRing},
 		{"POST", "/v1/ring/rollback", leader, s.rollbackRing},
 
-		{"POST", "/v1/proxies/{id}/beat", leader, s.beatProxy},
+		{"POST", "/v1/proxies/{id}/beat", promptly, s.beatProxy},
 		{"GET", "/v1/proxies", leader, s.listProxies},
-		{"GET", "/v1/roster", leader, s.pollRoster},
+		{"GET", "/v1/roster", promptly, s.pollRoster},
 
 		{"GET", "/v1/cluster", readable, s.showCluster},
 		{"PATCH", "/v1/cluster", leader, s.setCluster},
@@ -157,8 +158,8 @@ func (s *Server) routes() []route {
 
 		{"GET", snapshotPath, readable, s.saveSnapshot},
 		{"PUT", snapshotPath, leader, s.restoreSnapshot},
-		{"POST", reportPath, leader, s.reportNode},
-		{"POST", slotReportPath, leader, s.reportSlots},
+		{"POST", reportPath, promptly, s.reportNode},
+		{"POST", slotReportPath, promptly, s.reportSlots},
 	}
 }
 
@@ -254,14 +255,30 @@ func (s *Server) answer(route route, w http.ResponseWriter, r *http.Request) err
 	default:
 		return api.NewProblem(api.CodeInvalid, "%q is not stale, default or linearizable", api.Clip(consistency)).InField("consistency")
 	}
-	local := route.at == here && consistency != "linearizable" || route.at == readable && consistency == "stale"
-	if !local && !s.control.IsLeader() {
+	switch {
+	case route.at == here && consistency != "linearizable" || route.at == readable && consistency == "stale":
+		return s.perform(route, consistency, w, r)
+	case route.at == here || route.at == promptly:
+		return s.lead(route, consistency, w, r)
+	default:
+		return s.leadWithPatience(route, consistency, w, r)
+	}
+}
+
+// lead has the leader perform a request: this member, or the one that it is passed on to.
+func (s *Server) lead(route route, consistency string, w http.ResponseWriter, r *http.Request) error {
+	if !s.control.IsLeader() {
 		return s.forward.pass(w, r)
 	}
+	return s.perform(route, consistency, w, r)
+}
+
+// perform carries a request out here.
+func (s *Server) perform(route route, consistency string, w http.ResponseWriter, r *http.Request) error {
 	if route.path != "/v1/peers" && s.control.State().Cluster == "" {
 		return api.NewProblem(api.CodeNoLeader, "this member knows no cluster yet: it is not founded, or its log was not caught up with")
 	}
-	r, problem = withConditions(r)
+	r, problem := withConditions(r)
 	if problem != nil {
 		return problem
 	}
