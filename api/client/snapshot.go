@@ -74,10 +74,41 @@ func (c *Client) Restore(ctx context.Context, snapshot io.ReadSeeker, size int64
 	return changed, wrap(ask.aim, got.json(&changed))
 }
 
-// stream asks one member after the other until one takes the request, once round. Its answer's body is
-// the caller's to read and close.
+// stream asks one member after the other, round by round for a while, until one takes the request. Its answer's
+// body is the caller's to read and close.
 func (c *Client) stream(ctx context.Context, ask request, fill func(*http.Request) error) (*http.Response, error) {
-	var failures []error
+	patience, cancel := context.WithTimeout(ctx, callPatience)
+	defer cancel()
+	for round := 0; ; round++ {
+		response, refused, err := c.streamRound(ctx, ask, fill)
+		if response != nil || err != nil {
+			return response, err
+		}
+		if c.failFast && refused.nobodyListens() || wait(patience, callBackoff.after(round)) != nil {
+			return nil, refused.sum()
+		}
+	}
+}
+
+// refusals are why no member took a stream: none of them saw it, or knew who leads.
+type refusals struct {
+	failures []error
+	unsent   int // to so many there was no connection
+}
+
+func (r refusals) nobodyListens() bool { return r.unsent == len(r.failures) }
+
+func (r refusals) sum() error {
+	err := errors.Join(r.failures...)
+	if api.CodeOf(err) == "" {
+		err = fmt.Errorf("%w (%w)", ErrUnreachable, err)
+	}
+	return err
+}
+
+// streamRound asks each member once. Without a response, its error is one that no other member would mend.
+func (c *Client) streamRound(ctx context.Context, ask request, fill func(*http.Request) error) (*http.Response, refusals, error) {
+	var refused refusals
 	member := c.members.first()
 	for range c.members.urls {
 		sent, err := c.compose(ctx, member, ask)
@@ -85,34 +116,33 @@ func (c *Client) stream(ctx context.Context, ask request, fill func(*http.Reques
 			err = fill(sent)
 		}
 		if err != nil {
-			return nil, err
+			return nil, refused, err
 		}
 		connected := false
 		trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}
 		response, err := c.http.Do(sent.WithContext(httptrace.WithClientTrace(ctx, trace)))
 		if err == nil && response.StatusCode == http.StatusOK {
 			c.members.answered(member)
-			return response, nil
+			return response, refused, nil
 		}
 		if err == nil {
 			_, err = c.small(response)
 		} else {
 			err = fmt.Errorf("%s: %w", c.members.urls[member], plain(err))
 			if fill != nil && connected {
-				return nil, fmt.Errorf("%w; whether it was applied is not known", err)
+				return nil, refused, fmt.Errorf("%w; whether it was applied is not known", err)
 			}
 		}
-		failures = append(failures, err)
+		refused.failures = append(refused.failures, err)
+		if !connected {
+			refused.unsent++
+		}
 		if code := api.CodeOf(err); code != "" && code != api.CodeNoLeader {
-			return nil, err
+			return nil, refused, err
 		}
 		member = c.members.after(member)
 	}
-	err := errors.Join(failures...)
-	if api.CodeOf(err) == "" {
-		err = fmt.Errorf("%w (%w)", ErrUnreachable, err)
-	}
-	return nil, err
+	return nil, refused, nil
 }
 
 // small reads an answer that is no snapshot.

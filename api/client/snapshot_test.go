@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stead-io/stead/api"
 )
@@ -39,9 +41,31 @@ func TestSnapshotComesFromWhoLeads(t *testing.T) {
 	if _ = body.Close(); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if _, err := open(t, inMemory{"a": nil}).Snapshot(t.Context()); !errors.Is(err, ErrUnreachable) {
-		t.Errorf("got %v", err)
-	}
+}
+
+// TestSnapshotWaitsForALeader, and not for members that nobody runs.
+func TestSnapshotWaitsForALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		none := refuses(api.CodeNoLeader)
+		client := open(t, inMemory{"a": nil, "b": inTurn(none, none, none, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write([]byte("state"))
+		})})
+		body, err := client.Snapshot(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = body.Close()
+		began := time.Now()
+		if _, err := open(t, inMemory{"a": none}).Snapshot(t.Context()); api.CodeOf(err) != api.CodeNoLeader || time.Since(began) != callPatience {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+		began = time.Now()
+		hasty := open(t, inMemory{"a": nil})
+		hasty.failFast = true
+		if _, err := hasty.Snapshot(t.Context()); !errors.Is(err, ErrUnreachable) || time.Since(began) != 0 {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+	})
 }
 
 // TestRestoreIsSentOnceItIsTaken: a refusal is an answer, and so is a member that may have begun.
