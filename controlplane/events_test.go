@@ -93,7 +93,7 @@ func TestWebhookThroughALeaderChange(t *testing.T) {
 	change := func(method, path string, body any) {
 		t.Helper()
 		var answer api.Changed
-		if status := call(t, c.leader(), method, path, body, &answer); status/100 != 2 {
+		if status := call(t, c.leading(), method, path, body, &answer); status/100 != 2 {
 			t.Fatalf("%s %s: %d", method, path, status)
 		}
 		made[answer.Change] = true

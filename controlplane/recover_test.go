@@ -21,7 +21,7 @@ func rebirthNow() fsm.Rebirth { return fsm.Rebirth{Kind: "restore", Time: time.N
 func TestRecover(t *testing.T) {
 	c := newCluster(t)
 	for i := range 2 {
-		call(t, c.leader(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
+		call(t, c.leading(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
 	}
 	c.await("all to have both nodes", func() bool {
 		for _, member := range c.members {
@@ -31,7 +31,7 @@ func TestRecover(t *testing.T) {
 		}
 		return true
 	})
-	before := c.leader().State()
+	before := c.leading().State()
 	how := RecoverConfig{DataDir: filepath.Join(c.folder, "c1"), Name: "c1", Actor: "ann", Logger: slog.New(slog.DiscardHandler)}
 	if _, err := Recover(how); !errors.Is(err, durable.ErrLocked) {
 		t.Errorf("while it runs: %v", err)

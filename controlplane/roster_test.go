@@ -69,21 +69,21 @@ func (c *cluster) awaitRoster(want string) {
 // and a new leader forgets nobody who lives.
 func TestRosterOnEveryMember(t *testing.T) {
 	c := newCluster(t)
-	index := c.leader().State().Index
+	index := c.leading().State().Index
 	stop := c.beatProxies(2)
 	c.awaitRoster("p1=up p2=up ")
-	if problem := c.leader().ProxyBeat("p3", proxyBeat(2, false), time.Now()); problem != nil {
+	if problem := c.leading().ProxyBeat("p3", proxyBeat(2, false), time.Now()); problem != nil {
 		t.Fatal(problem)
 	}
 	c.awaitRoster("p1=up p2=up p3=up ")
 	c.awaitRoster("p1=up p2=up p3=down ")
-	if now := c.leader().State().Index; now != index {
+	if now := c.leading().State().Index; now != index {
 		t.Errorf("the log grew from %d to %d: beats and rosters must cost no writes", index, now)
 	}
 
 	follower := c.follower()
 	before := follower.Roster().Mark
-	if err := c.leader().Transfer(string(follower.ID())); err != nil {
+	if err := c.leading().Transfer(string(follower.ID())); err != nil {
 		t.Fatal(err)
 	}
 	c.await("the new leader's roster", func() bool { return follower.Roster().Mark.Term > before.Term })

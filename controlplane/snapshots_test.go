@@ -73,10 +73,10 @@ func announce(t *testing.T, member *Member, method, path string, length int) int
 func TestRestore(t *testing.T) {
 	c := newCluster(t)
 	for i := range 3 {
-		call(t, c.leader(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
+		call(t, c.leading(), "POST", "/v1/nodes", registration(fmt.Sprintf("n%d", i), 9000+i), nil)
 	}
 	c.await("all to know the leader", func() bool { return knowLeader(c) })
-	c.await("the ring", func() bool { return c.leader() != nil && len(c.leader().State().SlotsHeld()) == 3 })
+	c.await("the ring", func() bool { return c.leader() != nil && len(c.leading().State().SlotsHeld()) == 3 })
 	status, header, snapshot := raw(t, c.members[1], "GET", "/v1/snapshot", nil)
 	if status != http.StatusOK || header.Get(api.HeaderGeneration) != "1" || header.Get(api.HeaderVersion) == "" {
 		t.Fatalf("%d %v", status, header)
@@ -89,8 +89,8 @@ func TestRestore(t *testing.T) {
 		t.Errorf("digest is %s", facts.Digest)
 	}
 	call(t, c.members[0], "DELETE", "/v1/nodes/n2?force=lossy", nil, nil)
-	c.await("n2 to be gone", func() bool { return len(c.leader().State().SlotsHeld()) == 2 })
-	before := c.leader().State()
+	c.await("n2 to be gone", func() bool { return len(c.leading().State().SlotsHeld()) == 2 })
+	before := c.leading().State()
 	for i := range c.members { // one of them leads, the others pass it on
 		var changed api.Changed
 		c.await("the restore", func() bool { // a machine under load may lose its leader on the way
@@ -111,7 +111,7 @@ func TestRestore(t *testing.T) {
 		})
 	}
 	c.await("a leader", func() bool { return c.leader() != nil })
-	call(t, c.leader(), "POST", "/v1/nodes", registration("n9", 9009), nil)
+	call(t, c.leading(), "POST", "/v1/nodes", registration("n9", 9009), nil)
 	c.await("the log to go on", func() bool { return c.members[2].State().Node("n9") != nil })
 }
 
@@ -119,7 +119,7 @@ func TestRestore(t *testing.T) {
 // anything yet; when the others are back, all have the same state.
 func TestARestoreThatFewHaveHappensToAllOrNone(t *testing.T) {
 	c := newCluster(t)
-	call(t, c.leader(), "POST", "/v1/nodes", registration("n1", 9001), nil)
+	call(t, c.leading(), "POST", "/v1/nodes", registration("n1", 9001), nil)
 	leading := c.leader()
 	command, err := fsm.RestoreOf(leading.State(), false)
 	if err != nil {
@@ -144,7 +144,7 @@ func TestARestoreThatFewHaveHappensToAllOrNone(t *testing.T) {
 		c.start(i)
 	}
 	c.await("a leader", func() bool { return c.leader() != nil })
-	call(t, c.leader(), "POST", "/v1/nodes", registration("n2", 9002), nil)
+	call(t, c.leading(), "POST", "/v1/nodes", registration("n2", 9002), nil)
 	c.await("the same state everywhere", func() bool {
 		first := c.members[0].State()
 		return first.Node("n2") != nil && !slices.ContainsFunc(c.members[:], func(member *Member) bool {
@@ -158,8 +158,8 @@ func TestARestoreThatFewHaveHappensToAllOrNone(t *testing.T) {
 func TestRestoreRefuses(t *testing.T) {
 	c := newCluster(t)
 	c.await("all to know the leader", func() bool { return knowLeader(c) })
-	call(t, c.leader(), "POST", "/v1/nodes", registration("n1", 9001), nil)
-	_, _, snapshot := raw(t, c.leader(), "GET", "/v1/snapshot", nil)
+	call(t, c.leading(), "POST", "/v1/nodes", registration("n1", 9001), nil)
+	_, _, snapshot := raw(t, c.leading(), "GET", "/v1/snapshot", nil)
 	foreign := func() []byte {
 		config := c.config(0)
 		config.Name, config.DataDir, config.Join, config.Expect = "x1", t.TempDir(), nil, 1
@@ -176,7 +176,7 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 		return octets
 	}()
-	before := c.leader().State().Version()
+	before := c.leading().State().Version()
 	f := func(path string, body []byte, want api.Code) {
 		t.Helper()
 		for _, member := range c.members {
@@ -201,11 +201,11 @@ func TestRestoreRefuses(t *testing.T) {
 			t.Errorf("a body that says it is too large: %d", status)
 		}
 	}
-	if now := c.leader().State().Version(); now != before {
+	if now := c.leading().State().Version(); now != before {
 		t.Errorf("the ring went from %s to %s", before, now)
 	}
-	status, _, body := raw(t, c.leader(), "PUT", "/v1/snapshot?force=other-cluster", foreign)
-	if status != http.StatusOK || c.leader().State().Generation != 2 {
+	status, _, body := raw(t, c.leading(), "PUT", "/v1/snapshot?force=other-cluster", foreign)
+	if status != http.StatusOK || c.leading().State().Generation != 2 {
 		t.Errorf("with force: %d %s", status, body)
 	}
 }
@@ -223,7 +223,7 @@ func TestReportsOverTheAPI(t *testing.T) {
 	if err != nil || registered.Report {
 		t.Fatalf("%+v, %v", registered, err)
 	}
-	c.await("the ring", func() bool { return len(c.leader().State().SlotsHeld()) == 1 })
+	c.await("the ring", func() bool { return len(c.leading().State().SlotsHeld()) == 1 })
 	view, err := control.Ring(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +240,7 @@ func TestReportsOverTheAPI(t *testing.T) {
 		t.Fatal(err)
 	}
 	var shown api.Cluster
-	call(t, c.leader(), "GET", "/v1/cluster", nil, &shown)
+	call(t, c.leading(), "GET", "/v1/cluster", nil, &shown)
 	if shown.Recovering != 4096 || shown.Unassigned != 0 || len(shown.Alarms) != 1 || !strings.Contains(shown.Alarms[0], "n1") {
 		t.Errorf("cluster says %+v", shown)
 	}
@@ -253,11 +253,11 @@ func TestReportsOverTheAPI(t *testing.T) {
 	if err := control.Report(t.Context(), "n1", registered.Session, view); err != nil {
 		t.Fatal(err)
 	}
-	call(t, c.leader(), "GET", "/v1/cluster", nil, &shown)
-	if state := c.leader().State(); shown.Recovering != 0 || state.Recovers() || state.Table().Epochs[7] <= view.Table.Epochs[7] {
+	call(t, c.leading(), "GET", "/v1/cluster", nil, &shown)
+	if state := c.leading().State(); shown.Recovering != 0 || state.Recovers() || state.Table().Epochs[7] <= view.Table.Epochs[7] {
 		t.Errorf("after the report: %+v", shown)
 	}
-	if status, _, body := raw(t, c.leader(), "POST", "/v1/nodes/n1/report?session=x", nil); status != http.StatusOK {
+	if status, _, body := raw(t, c.leading(), "POST", "/v1/nodes/n1/report?session=x", nil); status != http.StatusOK {
 		t.Errorf("a report that nobody waits for: %d %s", status, body)
 	}
 }
