@@ -3,6 +3,7 @@
 package bench
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -173,7 +175,8 @@ const caddyConfig = `{
 		level ERROR
 	}
 }
-http://%s {
+http://:%s {
+	bind %s
 	reverse_proxy %s {
 		lb_policy header ` + benchKeyHeader + `
 		transport http {
@@ -189,7 +192,11 @@ func startCaddy(t testing.TB, at backends) (*cluster.Process, string, error) {
 		return nil, "", err
 	}
 	address := cluster.FreeAddress(t)
-	config := writeConfig(t, fmt.Sprintf(caddyConfig, address, strings.Join(at.plain, " "), upstreamIdle))
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, "", err
+	}
+	config := writeConfig(t, fmt.Sprintf(caddyConfig, port, host, strings.Join(at.plain, " "), upstreamIdle))
 	return cluster.Run(t, "caddy", "env", "GOMAXPROCS=1", path, "run", "--adapter", "caddyfile", "--config", config), address, nil
 }
 
@@ -242,7 +249,7 @@ func startAll(t testing.TB, at backends) (all []running) {
 	return all
 }
 
-// awaitAnswers waits until a proxy passes requests on.
+// awaitAnswers waits until a proxy passes requests on: what comes back is a back end's.
 func awaitAnswers(t testing.TB, name, address string) {
 	t.Helper()
 	answers := func() bool {
@@ -253,9 +260,8 @@ func awaitAnswers(t testing.TB, name, address string) {
 		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(time.Second))
 		_, _ = io.WriteString(conn, "GET /64 HTTP/1.1\r\nHost: bench\r\n"+benchKeyHeader+": k\r\n\r\n")
-		head := make([]byte, len("HTTP/1.1 200"))
-		_, err = io.ReadFull(conn, head)
-		return err == nil && string(head) == "HTTP/1.1 200"
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		return err == nil && answer.StatusCode == http.StatusOK && answer.ContentLength == 64
 	}
 	for deadline := time.Now().Add(cluster.Patience); !answers(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
