@@ -98,18 +98,17 @@ func TestShutdown(t *testing.T) {
 	clients.Wait()
 
 	// One that does not end in time is told.
-	gone := make(chan struct{})
+	come, gone := make(chan struct{}), make(chan struct{})
 	other := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/held" {
+			close(come)
 			<-r.Context().Done()
 			close(gone)
 		}
 	})
 	ways = muxed(t, other)
 	go func() { _, _, _ = fetch(ways.mux, other.target(), get("/held")) }()
-	for deadline := time.Now().Add(patience); ways.mux.Stats.Requests.Load() < 2 && time.Now().Before(deadline); {
-		time.Sleep(time.Millisecond)
-	}
+	await(t, come)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if err := other.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) {
