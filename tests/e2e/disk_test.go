@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -69,16 +71,24 @@ func TestAllDisksFull(t *testing.T) {
 	for i := range c.Members {
 		cluster.FillDisk(t, c.MemberDir(i))
 	}
-	acknowledged := 0
+	var created atomic.Int32
+	var asking sync.WaitGroup
 	for i := range 200 { // what is left of pages already written may take some
-		body := fmt.Appendf(nil, `{"id":"n%d","address":"127.0.0.1:%d","lease":"none"}`, i, 3000+i)
-		got := must(t, "POST", "http://"+c.APIs[i%3]+"/v1/nodes", body)
-		if got.status == http.StatusCreated {
-			acknowledged++
-		} else if got.status != http.StatusServiceUnavailable {
-			t.Fatalf("a full disk answers %d %s", got.status, got.body)
-		}
+		asking.Go(func() { // all at once: each may wait for a leader
+			body := fmt.Appendf(nil, `{"id":"n%d","address":"127.0.0.1:%d","lease":"none"}`, i, 3000+i)
+			got, err := try(t.Context(), "POST", "http://"+c.APIs[i%3]+"/v1/nodes", body)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case got.status == http.StatusCreated:
+				created.Add(1)
+			case got.status != http.StatusServiceUnavailable:
+				t.Errorf("a full disk answers %d %s", got.status, got.body)
+			}
+		})
 	}
+	asking.Wait()
+	acknowledged := int(created.Load())
 	if acknowledged == 200 {
 		t.Fatal("the disks were not full")
 	}
