@@ -23,7 +23,6 @@ type Options struct {
 	ControlArgs             []string // added to each member's flags
 	NodeArgs                []string // added to each node's flags
 	MemberDisk              string   // size of each member's own disk, such as 16m; "": one for all
-	Memory                  string   // size of a disk in memory that keeps all data, such as 1g; "": the machine's disk
 	// DNS has every member answer it, and gives each proxy an address of its own: 127.0.0.11, .12 …
 	DNS bool
 	// TLS gives every process a certificate, and the client an operator's.
@@ -62,9 +61,6 @@ func Start(t testing.TB, options Options) *Cluster {
 	c := &Cluster{t: t, dir: t.TempDir(), binary: options.Binary, options: options, issued: make(map[transport.Identity]transport.Files)}
 	if c.binary == "" {
 		c.binary = Binary(t)
-	}
-	if options.Memory != "" {
-		SmallDisk(t, c.dir, options.Memory)
 	}
 	c.initPKI()
 	for range options.Members {

@@ -29,8 +29,6 @@ const (
 	gapMoreMax   = 20 * time.Millisecond
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
-	restTime     = 5 * time.Second
-	roundMemory  = "2g" // of a round that keeps its data in memory
 )
 
 // lightClient costs the cores, which it shares with the cluster that it measures, less than net/http does. It sends
@@ -83,32 +81,16 @@ func (f *flips) await(c *cluster.Cluster, what string, wished func(iter.Seq[api.
 // TestMovesAreInvisible: a node joins and another is drained, under load. No client sees an error, nor a gap
 // worth mentioning, in slots that move. Every round must be without errors; of the gaps the median round counts, for
 // all processes and clients share this machine's few cores.
-//
-// What a disk adds by itself says nothing about moves: where one sync of a few bytes takes longer than the limit, with nobody
-// else at the disk or while a round runs, rounds keep their data in memory.
 func TestMovesAreInvisible(t *testing.T) {
 	for _, replicas := range []int{1, 2, 3} {
 		t.Run(fmt.Sprintf("R=%d", replicas), func(t *testing.T) {
 			var within, beyond []time.Duration
-			memory := ""
-			if stallsWithin(t, restTime) {
-				memory = roundMemory
-			}
 			for len(within) < 2 && len(beyond) < 2 && !t.Failed() {
 				var more time.Duration
-				stalls := make(chan bool, 1)
-				running, end := context.WithCancel(t.Context())
-				go func() { stalls <- diskStalls(running, t, gapMoreMax) }()
-				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, memory, replicas) })
-				end()
-				stalled := <-stalls
-				switch {
-				case more <= gapMoreMax:
+				t.Run("round", func(t *testing.T) { more = moveUnderLoad(t, replicas) })
+				if more <= gapMoreMax {
 					within = append(within, more)
-				case memory == "" && stalled:
-					t.Logf("moves add %v, while the disk stalled for more than %v: from here on in memory", more, gapMoreMax)
-					memory, within = roundMemory, nil
-				default:
+				} else {
 					beyond = append(beyond, more)
 				}
 			}
@@ -119,16 +101,9 @@ func TestMovesAreInvisible(t *testing.T) {
 	}
 }
 
-// stallsWithin reports whether the disk stalls for longer than moves may add, within so long.
-func stallsWithin(t *testing.T, rest time.Duration) bool {
-	resting, end := context.WithTimeout(t.Context(), rest)
-	defer end()
-	return diskStalls(resting, t, gapMoreMax)
-}
-
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.
-func moveUnderLoad(t *testing.T, memory string, replicas int) (more time.Duration) {
-	c := managedIn(t, memory, replicas, 3, 256)
+func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
+	c := managed(t, replicas, 3, 256)
 	watched, stop := context.WithCancel(t.Context())
 	seen := &flips{slots: map[api.Slot]api.SlotConfig{}}
 	var watching sync.WaitGroup
@@ -163,19 +138,12 @@ func moveUnderLoad(t *testing.T, memory string, replicas int) (more time.Duratio
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	near := hot.near(seen.moments, flipNear)
-	t.Logf("R=%d%s: %d flips in %v, %d requests near one; longest gaps of keys, p99: %v without moves, %v with",
-		replicas, inMemory(memory), len(seen.moments), moved.Sub(moving).Round(time.Millisecond), near, baseline, during)
+	t.Logf("R=%d: %d flips in %v, %d requests near one; longest gaps of keys, p99: %v without moves, %v with",
+		replicas, len(seen.moments), moved.Sub(moving).Round(time.Millisecond), near, baseline, during)
 	if near < flipLeast {
 		t.Errorf("%d requests near a flip are too few to mean anything", near)
 	}
 	return max(0, during-baseline)
-}
-
-func inMemory(memory string) string {
-	if memory == "" {
-		return ""
-	}
-	return " in memory"
 }
 
 func coldOnes() (keys [][]byte) {

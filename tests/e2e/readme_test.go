@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/tests/cluster"
 )
 
@@ -29,9 +28,7 @@ var notRun = map[string][]string{
 
 // TestReadme: the shell blocks of README and docs work as they stand, but for the ports.
 func TestReadme(t *testing.T) {
-	// As make run makes it, with fewer slots: with state none a key is gone when its slot moves, as blocks before others have slots do.
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 3, DNS: true, State: api.StateManaged, Replicas: 2,
-		ControlArgs: []string{"--slots", "256"}})
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: 3, DNS: true})
 	ports := strings.NewReplacer(
 		"127.0.0.11:8080", c.ProxyAddrs[0], "127.0.0.12:8080", c.ProxyAddrs[1], "-p 7453", "-p "+port(c.DNSAddrs[0]),
 		"127.0.0.1:8081", c.AdminAddrs[0],

@@ -161,13 +161,7 @@ func percentile(sorted []time.Duration, share float64) time.Duration {
 // managed starts a cluster whose nodes keep state of so many replicas, and waits until every slot has them.
 func managed(t *testing.T, replicas, nodes, slots int) *cluster.Cluster {
 	t.Helper()
-	return managedIn(t, "", replicas, nodes, slots)
-}
-
-// managedIn keeps all data in so much memory; "": on disk.
-func managedIn(t *testing.T, memory string, replicas, nodes, slots int) *cluster.Cluster {
-	t.Helper()
-	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas, Memory: memory,
+	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 2, Nodes: nodes, State: api.StateManaged, Replicas: replicas,
 		ControlArgs: []string{"--slots", fmt.Sprint(slots), "--plan-delay", "100ms"}})
 	awaitWhole(t, c, replicas)
 	return c
