@@ -16,7 +16,7 @@ import (
 
 // Defaults of the limits in Config.
 const (
-	ParkWaitDefault  = time.Second
+	ParkWaitDefault  = 5 * time.Second
 	ParkedMaxDefault = 1024
 	DrainWaitDefault = 20 * time.Second
 )
@@ -81,7 +81,8 @@ type Config struct {
 	// Meta is free text for people.
 	Meta map[string]string
 
-	// ParkWait is how long a request waits for the node's view to reach the epoch it was routed by.
+	// ParkWait is how long a request waits for a slot that is changing hands, and for the node's view to reach the
+	// epoch it was routed by. A hand-over that a disk or the control plane holds up takes seconds.
 	ParkWait time.Duration
 	// ParkedMax is how many requests may wait so at once; more are answered by the view at hand. With a
 	// Service the bound is their memory instead: ParkedBytesMax.

@@ -136,25 +136,26 @@ func TestGuardWithoutRing(t *testing.T) {
 }
 
 func TestGuardParksUntilTheRingArrives(t *testing.T) {
-	run := func(next api.NodeID, status int) {
+	run := func(next api.NodeID, after time.Duration, status int) {
 		synctest.Test(t, func(t *testing.T) {
 			control := newFakeControl(testView(t, 7, 5, "n1"))
 			node := openNode(t, testConfig(control))
 			defer closeNode(t, node)
 			synctest.Wait()
-			time.AfterFunc(300*time.Millisecond, func() { control.publish(testView(t, 8, 6, next)) })
+			time.AfterFunc(after, func() { control.publish(testView(t, 8, 6, next)) })
 			began := time.Now()
 			got := ask(t.Context(), node.Guard(http.HandlerFunc(echoRoute)), "Stead-Key: acme", "Stead-Epoch: 6")
 			if got.Code != status || got.Header().Get(api.HeaderEpoch) != "6" {
 				t.Errorf("next owner %s: %d with epoch %s, want %d with 6", next, got.Code, got.Header().Get(api.HeaderEpoch), status)
 			}
-			if waited := time.Since(began); waited != 300*time.Millisecond {
-				t.Errorf("waited %v, the ring came after 300ms", waited)
+			if waited := time.Since(began); waited != after {
+				t.Errorf("waited %v, the ring came after %v", waited, after)
 			}
 		})
 	}
-	run("n0", 200)
-	run("n1", 421)
+	run("n0", 300*time.Millisecond, 200)
+	run("n1", 300*time.Millisecond, 421)
+	run("n0", 4*time.Second, 200)
 }
 
 func TestGuardParksForALimitedTimeAndNumber(t *testing.T) {
