@@ -122,15 +122,16 @@ func (s *steady) flawless(t *testing.T, least int) {
 	}
 }
 
-// gaps are, key by key, the longest times between two answers, shortest first, of those between two moments.
-func (s *steady) gaps(from, to time.Time) (longest []time.Duration) {
+// gaps are, key by key, the longest times between two answers, shortest first, of those between two moments. between
+// says how long it is from one answer to the next.
+func (s *steady) gaps(from, to time.Time, between func(from, to time.Time) time.Duration) (longest []time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, answers := range s.answers {
 		var most time.Duration
 		for i := 1; i < len(answers); i++ {
 			if answers[i].After(from) && answers[i].Before(to) {
-				most = max(most, answers[i].Sub(answers[i-1]))
+				most = max(most, between(answers[i-1], answers[i]))
 			}
 		}
 		longest = append(longest, most)
