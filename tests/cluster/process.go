@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -98,9 +99,29 @@ func (p *Process) Start(args ...string) {
 	}
 	done, cmd := make(chan struct{}), p.cmd
 	p.done = done
+	running.Store(cmd.Process.Pid, true)
 	go func() {
 		_ = cmd.Wait() // its state says how it ended
+		running.Delete(cmd.Process.Pid)
 		close(done)
+	}()
+}
+
+// running has the pids of the processes that were started and have not ended.
+var running sync.Map
+
+// EndOnSignal has a test program that is interrupted take along what it started; a TestMain calls it first.
+func EndOnSignal() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		running.Range(func(pid, _ any) bool {
+			_ = syscall.Kill(-pid.(int), syscall.SIGKILL) // its group: what it started in turn
+			return true
+		})
+		RemoveBinary()
+		os.Exit(1)
 	}()
 }
 

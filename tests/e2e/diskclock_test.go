@@ -18,7 +18,7 @@ import (
 
 // How often a diskClock asks the kernel, and what it takes for a stall.
 const (
-	diskAsked = 4 * time.Millisecond
+	diskAsked = 2 * time.Millisecond
 	stallMin  = 10 * time.Millisecond
 )
 

@@ -61,6 +61,10 @@ func (s *steady) client(ctx context.Context, client int, key []byte, every time.
 	for i := 0; ctx.Err() == nil; i++ {
 		s.request(client+i, key, i)
 		select {
+		case <-ticker.C: // its turn went by: not at once, with all others that waited for the same, but at its next
+		default:
+		}
+		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
