@@ -31,6 +31,7 @@ func curl(t *testing.T, args ...string) string {
 // TestByHand: three of Python's web servers registered with curl; what the commands say agrees with
 // the API.
 func TestByHand(t *testing.T) {
+	t.Parallel()
 	c := cluster.Start(t, cluster.Options{Members: 3, Proxies: 1, ControlArgs: []string{"--state", "none"}})
 	folders := map[string]string{}
 	for i := range 3 {

@@ -117,6 +117,7 @@ func TestDev(t *testing.T) {
 
 // TestDevFolder: the data folder is all that a restart needs, on other ports too.
 func TestDevFolder(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	dev(t, func(stdout *bufio.Reader) {
 		summary := readSummary(t, stdout)

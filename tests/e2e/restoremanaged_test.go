@@ -41,6 +41,7 @@ func awaitOnly(t *testing.T, c *cluster.Cluster, id string, key []byte) {
 // TestRestoreOfReplicatedSlots: slots moved after the snapshot was taken, and one node is away when it is put
 // back. Nobody serves until that one has told what it knows; then every write is there.
 func TestRestoreOfReplicatedSlots(t *testing.T) {
+	t.Parallel()
 	f := func(name string, crash func(c *cluster.Cluster), back func(c *cluster.Cluster)) {
 		t.Run(name, func(t *testing.T) {
 			c := managed(t, 2, 3, 256)
