@@ -33,8 +33,9 @@ check: ## format, vet, staticcheck, architecture rules
 test: ## the tests, with the race detector
 	@go test -race -p 4 ./controlplane ./tests/simulation ./dataplane ./...
 
+# Three at a time of those that call t.Parallel, for they mostly wait.
 e2e: ## the tests that run real binaries: kill -9, restarts, real input
-	@go test -tags e2e -count=1 -timeout 20m ./tests/e2e
+	@go test -tags e2e -count=1 -timeout 20m -parallel 3 ./tests/e2e
 
 e2e-long: ## what `make e2e` does a few times for killed caches, takeovers, fencing and lost control planes, in full
 	@STEAD_E2E_LONG=1 go test -tags e2e -count=1 -timeout 60m -v -run 'TestCacheKilled|TestTakeover|TestStoppedPrimary|TestOwnersOutliveControlPlane|TestHistoryMemory' ./tests/e2e
