@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -26,8 +25,10 @@ const (
 // anybody's. Some disks do so for hundreds of milliseconds by themselves, and whoever writes then waits. It goes by
 // the disk's own counters, so how late this process gets to run plays no part.
 type diskClock struct {
-	mu     sync.Mutex
-	stalls []stall // in order
+	mu        sync.Mutex
+	completed int64
+	stuck     stall   // the present one, as far as it is known
+	stalls    []stall // those before, in order
 }
 
 type stall struct{ from, to time.Time }
@@ -47,12 +48,6 @@ func startDiskClock(t *testing.T, folder string) *diskClock {
 		t.Logf("no stalls are known of this disk: %v", err)
 		return d
 	}
-	d.start(t, counters)
-	return d
-}
-
-// start goes by a disk's counters until the test ends.
-func (d *diskClock) start(t *testing.T, counters *os.File) {
 	watched, stop := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -65,40 +60,42 @@ func (d *diskClock) start(t *testing.T, counters *os.File) {
 		watching.Wait()
 		_ = counters.Close()
 	})
+	return d
 }
 
 func (d *diskClock) watch(ctx context.Context, counters *os.File) error {
 	ticker := time.NewTicker(diskAsked)
 	defer ticker.Stop()
-	var before int64
-	var stuck stall // as far as it is known yet
 	for ctx.Err() == nil {
 		now := time.Now()
 		completed, inHand, err := readDisk(counters)
 		if err != nil {
 			return err
 		}
-		if completed != before || inHand == 0 {
-			d.note(stuck)
-			before, stuck = completed, stall{from: now}
-		}
-		stuck.to = now
+		d.note(now, completed, inHand)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
 		}
 	}
-	d.note(stuck)
 	return nil
 }
 
-func (d *diskClock) note(s stall) {
-	if s.to.Sub(s.from) < stallMin {
-		return
-	}
+// note takes what the disk's counters were at a moment.
+func (d *diskClock) note(now time.Time, completed, inHand int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.stalls = append(d.stalls, s)
+	if completed == d.completed && inHand > 0 && !d.stuck.from.IsZero() {
+		d.stuck.to = now
+		return
+	}
+	if d.stuck.to.Sub(d.stuck.from) >= stallMin {
+		d.stalls = append(d.stalls, d.stuck)
+	}
+	d.completed, d.stuck = completed, stall{}
+	if inHand > 0 {
+		d.stuck = stall{from: now, to: now}
+	}
 }
 
 // between is how long it is from one moment to another by this clock.
@@ -118,42 +115,32 @@ func (d *diskClock) stood(from, to time.Time) (stood time.Duration) {
 
 // TestDiskClock: only a disk that has something in hand and completes nothing stops the clock.
 func TestDiskClock(t *testing.T) {
-	counters, err := os.Create(filepath.Join(t.TempDir(), "stat"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	completed := 0
-	disk := func(inHand int) {
-		if _, err := counters.WriteAt(fmt.Appendf(nil, "%8d 0 0 0 0 0 0 0 %d 0 0", completed, inHand), 0); err != nil {
-			t.Error(err)
+	f := func(name string, inHand int64, each, every, want time.Duration) {
+		t.Helper()
+		d, start, completed := &diskClock{}, time.Now(), int64(0)
+		at := func(after time.Duration, inHand int64) { d.note(start.Add(after), completed, inHand) }
+		at(0, 0)
+		for after := 100 * time.Millisecond; after <= 200*time.Millisecond; after += every {
+			if each > 0 && after%each == 0 {
+				completed++
+			}
+			at(after, inHand)
 		}
-	}
-	d := &diskClock{}
-	disk(0)
-	d.start(t, counters)
-	const while = 200 * time.Millisecond
-	lasting := func(inHand, each int) (stood time.Duration) {
-		from := time.Now()
-		for time.Since(from) < while {
-			completed += each
-			disk(inHand)
-			pause(diskAsked / 4)
-		}
-		to := time.Now()
 		completed++
-		disk(0)
-		pause(stallMin) // for it to be seen
-		return d.stood(from, to)
+		at(300*time.Millisecond, 0)
+		if stood := d.stood(start, start.Add(300*time.Millisecond)); stood != want {
+			t.Errorf("%s stood still for %v, want %v", name, stood, want)
+		}
+		from, to := start.Add(150*time.Millisecond), start.Add(250*time.Millisecond)
+		if went := d.between(from, to); went != 100*time.Millisecond-want/2 {
+			t.Errorf("%s: the clock went for %v of %v", name, went, to.Sub(from))
+		}
 	}
-	if stood := lasting(0, 0); stood != 0 {
-		t.Errorf("an idle disk stood still for %v", stood)
-	}
-	if stood := lasting(3, 1); stood > while/2 {
-		t.Errorf("a busy disk stood still for %v", stood)
-	}
-	if stood := lasting(3, 0); stood < while/2 {
-		t.Errorf("a disk that completed nothing for %v stood still for %v", while, stood)
-	}
+	const often = 2 * time.Millisecond
+	f("a disk with nothing to do", 0, 0, often, 0)
+	f("one that completes one request in 8 ms", 3, 8*time.Millisecond, often, 0)
+	f("one that completes none", 3, 0, often, 100*time.Millisecond)
+	f("the same, rarely asked", 1, 0, 50*time.Millisecond, 100*time.Millisecond)
 }
 
 func earlier(a, b time.Time) time.Time {
