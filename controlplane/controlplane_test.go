@@ -131,7 +131,7 @@ func (c *cluster) await(what string, reached func() bool) {
 }
 
 // call sends a request to one member and decodes the answer.
-func call(t *testing.T, member *Member, method, path string, body, answer any) int {
+func call(t *testing.T, member *Member, method, path string, body, answer any, headers ...string) int {
 	t.Helper()
 	raw, err := json.Marshal(body)
 	if err != nil {
@@ -143,6 +143,9 @@ func call(t *testing.T, member *Member, method, path string, body, answer any) i
 	request, err := http.NewRequest(method, "http://"+member.APIAddr()+path, bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
 	response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)

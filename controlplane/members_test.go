@@ -1,6 +1,7 @@
 package controlplane
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net/http"
 	"os"
@@ -68,7 +69,8 @@ func (c *cluster) anyLeader() *Member {
 	return nil
 }
 
-// mustSay asks the leader, again if leadership was lost on the way, and compares the answer.
+// mustSay asks the leader, again if leadership was lost on the way, and compares the answer: by its key, a write
+// that had been carried out is answered as it was then.
 func (c *cluster) mustSay(status int, code api.Code, method, path string, body any) {
 	c.t.Helper()
 	var problem api.Problem
@@ -76,11 +78,15 @@ func (c *cluster) mustSay(status int, code api.Code, method, path string, body a
 	if code != "" {
 		answer = &problem
 	}
+	var headers []string
+	if method == http.MethodPost {
+		headers = []string{api.HeaderIdempotencyKey, rand.Text()}
+	}
 	got := 0
 	c.await("a leader", func() bool {
 		leader := c.anyLeader()
 		if leader != nil {
-			got = call(c.t, leader, method, path, body, answer)
+			got = call(c.t, leader, method, path, body, answer, headers...)
 		}
 		return leader != nil && got != http.StatusServiceUnavailable
 	})
