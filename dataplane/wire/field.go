@@ -35,9 +35,9 @@ const (
 	ForwardedProto
 	ForwardedHost
 	Forwarded
-	// ForwardedOther are X-Real-IP and whatever else begins with X-Forwarded-.
+	// ForwardedOther is whatever else begins with X-Forwarded or X-Real-IP.
 	ForwardedOther
-	// ForwardedAlias could be taken for one of the former: it is spelled with '_'.
+	// ForwardedAlias could be taken for one of the former: it is spelled with another mark than '-'.
 	ForwardedAlias
 	// RequestID is X-Request-Id, in any spelling.
 	RequestID
@@ -167,7 +167,7 @@ var known = [...][]struct {
 	4:  {{"host", Host}},
 	6:  {{"expect", Expect}},
 	7:  {{"trailer", Trailer}, {"upgrade", Upgrade}},
-	9:  {{"forwarded", Forwarded}, {"x-real-ip", ForwardedOther}},
+	9:  {{"forwarded", Forwarded}},
 	10: {{"connection", Connection}, {"keep-alive", Hop}, {"tracestate", TraceState}},
 	11: {{"traceparent", TraceParent}},
 	12: {{"x-request-id", RequestID}},
@@ -182,7 +182,8 @@ var known = [...][]struct {
 // Prefixes of names that are of one kind.
 const (
 	steadPrefix     = "stead-"
-	forwardedPrefix = "x-forwarded-"
+	forwardedPrefix = "x-forwarded"
+	realIPPrefix    = "x-real-ip"
 )
 
 func kindOf(name []byte) Kind {
@@ -197,13 +198,18 @@ func kindOf(name []byte) Kind {
 	switch {
 	case kind == Other && begins(name, steadPrefix):
 		return Stead
-	case kind == Other && begins(name, forwardedPrefix):
+	case kind == Other && (begins(name, forwardedPrefix) || begins(name, realIPPrefix)):
 		kind = ForwardedOther
 	}
-	if ForwardedFor <= kind && kind <= ForwardedOther && bytes.IndexByte(name, '_') >= 0 {
+	if ForwardedFor <= kind && kind <= ForwardedOther && bytes.ContainsFunc(name, isOddMark) {
 		return ForwardedAlias
 	}
 	return kind
+}
+
+// isOddMark reports whether servers that make variables of fields may take a character of a name for '-'.
+func isOddMark(c rune) bool {
+	return c != '-' && (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c)
 }
 
 func begins(name []byte, prefix string) bool {
