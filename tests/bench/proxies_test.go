@@ -22,6 +22,7 @@ var (
 	proxyJSON        = flag.Bool("json", false, "print figures as JSON, an object a line")
 	halfRounds       = flag.Int("half-rounds", 9, "rounds at half of saturation")
 	idleConnections  = flag.Int("idle-connections", 8000, "idle connections; the proxies and the load need as many open files each")
+	halfPart         = flag.Float64("half-part", .5, "the part of saturation that is asked of each proxy")
 	halfTime         = flag.Duration("half-time", 2*time.Second, "how long a turn at half of saturation is measured")
 )
 
@@ -204,7 +205,7 @@ func ratioLine(board []*standing) string {
 func TestProxiesAtHalf(t *testing.T) {
 	at := startBackends(t, backendCount)
 	all := startAll(t, at)
-	rate := saturation(t, all) / 2
+	rate := saturation(t, all) * *halfPart
 	board := newBoard(all, headline)
 	for round := range *halfRounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d: %.0f requests/s\n", round+1, *halfRounds, rate)
@@ -221,7 +222,7 @@ func TestProxiesAtHalf(t *testing.T) {
 		table.add(s.Proxy, fmt.Sprintf("%.0f", s.RequestsPerSecond), fmt.Sprintf("%.1f", s.CPUMicroseconds), fmt.Sprintf("%.2f", s.P50Milliseconds),
 			fmt.Sprintf("%.2f", s.P99Milliseconds), s.Errors, fmt.Sprintf("%.2f", s.RatioOfP99ToHAProxy))
 	}
-	table.print(fmt.Sprintf("proxies at half of saturation, 64 connections, answers of 64 octets, medians of %d rounds of %v", *halfRounds, *halfTime))
+	table.print(fmt.Sprintf("proxies at %g of saturation, 64 connections, answers of 64 octets, medians of %d rounds of %v", *halfPart, *halfRounds, *halfTime))
 }
 
 // TestProxiesIdle measures what idle connections cost, each of which has carried a request.
