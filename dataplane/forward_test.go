@@ -41,7 +41,7 @@ func TestForwardedOctets(t *testing.T) {
 		"GET /kv/after-an-empty-line HTTP/1.1\r\nHost: h\r\n\r\n", "after-an-empty-line", end)
 	// Hop-by-hop fields and Stead's own, in any spelling, stay behind.
 	f("GET /kv/a HTTP/1.1\r\nHost: h\r\nConnection: x-mine, keep-alive\r\nX-Mine: 1\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\n"+
-		"Proxy-Connection: x\r\nUpgrade: h2c\r\nTrailer: x\r\nstead-key: evil\r\nSTEAD_SLOT: 9\r\nStead-Epoch: 99\r\nX-Kept: 1\r\n\r\n",
+		"Proxy-Connection: x\r\nUpgrade: h2c\r\nTrailer: x\r\nstead-key: evil\r\nSTEAD_SLOT: 9\r\nStead.Slot: 9\r\nStead-Epoch: 99\r\nX-Kept: 1\r\n\r\n",
 		"GET /kv/a HTTP/1.1\r\nHost: h\r\nX-Kept: 1\r\n\r\n", "a", end)
 	f("GET /kv/a HTTP/1.1\r\nHost: h\r\nConnection: close, host\r\n\r\n",
 		"GET /kv/a HTTP/1.1\r\nHost: h\r\n\r\n", "a", "Connection: close\r\n"+end)

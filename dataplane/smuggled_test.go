@@ -238,7 +238,7 @@ func smuggledTrailers(f func(name, octets string)) {
 	f("chunk and trailers without end", chunkedHead+"3\r\nabc\r\n0\r\nA: "+strings.Repeat("b", 10<<10)+"\r\n\r\n")
 	for _, name := range []string{
 		"Content-Length", "Content_Length", "Transfer-Encoding", "Host", "Connection", "TE", "Trailer", "Upgrade", "Expect", "Keep-Alive",
-		"Stead-Key", "stead_epoch", "Authorization", "Cookie", "Content-Type", "If-Match", "X-Forwarded-For", "X-Forwarded.For", "X-Shard-Key", "X_Shard_Key",
+		"Stead-Key", "stead_epoch", "Stead.Epoch", "Authorization", "Cookie", "Content-Type", "If-Match", "X-Forwarded-For", "X-Forwarded.For", "X-Shard-Key", "X_Shard_Key", "X.Shard!Key",
 	} {
 		f("chunk and the trailer "+name, chunkedHead+"3\r\nabc\r\n0\r\nA: b\r\n"+name+": 1\r\n\r\n")
 	}

@@ -73,7 +73,7 @@ func TestTrail(t *testing.T) {
 	// What an untrusted peer says of its origin goes, in any spelling; a trace it began goes on untouched.
 	const claims = "X-Forwarded-For: 6.6.6.6\r\nx_forwarded_for: 6.6.6.6\r\nX-FORWARDED-PROTO: https\r\nX-Forwarded-Host: evil\r\n" +
 		"X-Forwarded-Port: 443\r\nX-Forwarded-Whatever: 1\r\nForwarded: for=6.6.6.6\r\nX-Real-Ip: 6.6.6.6\r\nX_Real-IP: 6.6.6.6\r\n" +
-		"X-Forwarded.For: 6.6.6.6\r\nX-Real-IP+: 6.6.6.6\r\n"
+		"X-Forwarded.For: 6.6.6.6\r\nX.Forwarded.For: 6.6.6.6\r\nX-Real-IP+: 6.6.6.6\r\n"
 	const trace = "traceparent:00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\nTraceState: a=1, b=2\r\n"
 	f("untrusted", claims+"X-Request-Id: a.b/c\r\nx_request_id: 1\r\nVia: 1.0 old\r\n"+trace, "Via: 1.0 old\r\n"+trace+own+via+id)
 	f("untrusted, switched off", claims+trace, trace, quietly)

@@ -8,7 +8,7 @@ import (
 )
 
 // fromHeader reads a header key. Whatever another program could take for the same header counts:
-// a repetition, a name with '_' in place of '-', or a key that Connection would have an
+// a repetition, a name with another mark in place of '-', or a key that Connection would have an
 // intermediary delete.
 func (r *Request) fromHeader(rule *api.KeyRule) (key []byte, applies bool, problem *api.Problem) {
 	connection := false

@@ -70,8 +70,7 @@ type Field struct {
 	Line  []byte // the whole line byte for byte, CRLF included
 }
 
-// Is reports whether the field's name is the one given: letters in either case, and '_' and '-'
-// taken for one, as CGI and its descendants do.
+// Is reports whether the field's name is the one given, by SameName.
 func (f *Field) Is(name string) bool { return SameName(f.Name, name) }
 
 // SyntaxError says which rule of the grammar a message breaks.
@@ -201,15 +200,10 @@ func kindOf(name []byte) Kind {
 	case kind == Other && (begins(name, forwardedPrefix) || begins(name, realIPPrefix)):
 		kind = ForwardedOther
 	}
-	if ForwardedFor <= kind && kind <= ForwardedOther && bytes.ContainsFunc(name, isOddMark) {
+	if ForwardedFor <= kind && kind <= ForwardedOther && isAlias(name) {
 		return ForwardedAlias
 	}
 	return kind
-}
-
-// isOddMark reports whether servers that make variables of fields may take a character of a name for '-'.
-func isOddMark(c rune) bool {
-	return c != '-' && (c < '0' || '9' < c) && (c < 'A' || 'Z' < c) && (c < 'a' || 'z' < c)
 }
 
 func begins(name []byte, prefix string) bool {

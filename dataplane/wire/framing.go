@@ -1,7 +1,5 @@
 package wire
 
-import "bytes"
-
 // Lengths of a body other than a number of octets.
 const (
 	Chunked    = -1 // framed by chunks
@@ -71,7 +69,7 @@ func (h *Head) take(field *Field) error {
 }
 
 func (h *Head) takeLength(field *Field) error {
-	if bytes.IndexByte(field.Name, '_') >= 0 {
+	if isAlias(field.Name) {
 		return errLengthAlias
 	}
 	if h.HasLength {
@@ -92,7 +90,7 @@ func (h *Head) takeLength(field *Field) error {
 
 func (h *Head) takeCoding(field *Field) error {
 	switch {
-	case bytes.IndexByte(field.Name, '_') >= 0:
+	case isAlias(field.Name):
 		return errLengthAlias
 	case h.coded:
 		return errCodingTwice

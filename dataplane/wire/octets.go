@@ -16,11 +16,14 @@ const (
 	inAddress                        // what an address in brackets may hold
 )
 
+// tokenMarks may stand in a token besides letters and digits.
+const tokenMarks = "!#$%&'*+-.^_`|~"
+
 var octets = func() (table [256]octetClass) {
 	for i := range table {
 		c := byte(i)
 		letterOrDigit := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-		if letterOrDigit || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0 {
+		if letterOrDigit || strings.IndexByte(tokenMarks, c) >= 0 {
 			table[i] |= inToken
 		}
 		if c >= ' ' && c != 0x7F || c == '\t' {
@@ -89,28 +92,39 @@ func isPort(text []byte) bool {
 	return true
 }
 
-// SameName compares a field name with another, taking letters in either case, and '_' for '-'.
+// SameName compares a field name with another, taking letters in either case, and every mark for '-': servers that
+// make variables of fields, as CGI does, may do so with '_' alone, or with all marks.
 func SameName[T string | []byte](name []byte, other T) bool {
 	if len(name) != len(other) {
 		return false
 	}
 	for i, c := range name {
-		if c != other[i] && foldName(c) != foldName(other[i]) {
+		if c != other[i] && folded[c] != folded[other[i]] {
 			return false
 		}
 	}
 	return true
 }
 
-func foldName(c byte) byte {
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c | 0x20
-	case c == '_':
-		return '-'
-	default:
-		return c
+// folded is what SameName takes an octet for.
+var folded = func() (table [256]byte) {
+	for i := range table {
+		c := byte(i)
+		if table[i] = lower(c); strings.IndexByte(tokenMarks, c) >= 0 {
+			table[i] = '-'
+		}
 	}
+	return table
+}()
+
+// isAlias reports a name that is another by SameName alone: of those that the proxy knows, none has a mark but '-'.
+func isAlias(name []byte) bool {
+	for _, c := range name {
+		if c != '-' && folded[c] == '-' {
+			return true
+		}
+	}
+	return false
 }
 
 // EqualFold compares ASCII text, taking letters in either case.

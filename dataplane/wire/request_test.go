@@ -53,6 +53,7 @@ func TestRequestRefused(t *testing.T) {
 	f(with("Content-Length:"), errLengthValue)
 	f(with("Content-Length: 1234567890123456789"), errLengthValue)
 	f(with("Content_Length: 1"), errLengthAlias)
+	f(with("Content.Length: 1"), errLengthAlias)
 	f(with("Connection: "+strings.Repeat("b,", optionsMax+1)), errConnectionLong)
 	f(with("Connection: "+strings.Repeat("b,", optionsMax), "Connection: close"), errConnectionLong)
 	f(with("Transfer-Encoding: chunked", "Content-Length: 1"), errCodingLength)
@@ -67,6 +68,7 @@ func TestRequestRefused(t *testing.T) {
 	f(with("Transfer-Encoding: \x0bchunked"), errFieldValue)
 	f(with("Transfer-Encoding:"), errCodingValue)
 	f(with("Transfer_Encoding: chunked"), errLengthAlias)
+	f(with("Transfer~Encoding: chunked"), errLengthAlias)
 	f(request("POST / HTTP/1.0", "Transfer-Encoding: chunked"), errCodingOld)
 
 	f(request("GET / HTTP/1.1"), errHostMissing)
@@ -154,7 +156,7 @@ func TestHopByHop(t *testing.T) {
 	var parsed Request
 	text := request("GET / HTTP/1.1", "Host: h", "Connection: x-mine, host, , close", "X-Mine: 1", "X_Mine: 2", "Keep-Alive: 5",
 		"Proxy-Connection: x", "TE: trailers", "Trailer: X", "Upgrade: h2c", "Proxy-Authorization: x", "Proxy-Authenticate: x",
-		"Expect: 100-continue", "Content-Length: 3", "Stead-Key: x", "STEAD_EPOCH: 9", "Stead-: 1", "stead_: 1", "Accept: */*", "Stead: y")
+		"Expect: 100-continue", "Content-Length: 3", "Stead-Key: x", "STEAD_EPOCH: 9", "stead.epoch: 9", "Stead-: 1", "stead_: 1", "Accept: */*", "Stead: y")
 	if err := parsed.Parse([]byte(text)); err != nil {
 		t.Fatal(err)
 	}

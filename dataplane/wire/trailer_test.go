@@ -37,8 +37,8 @@ func TestTrailers(t *testing.T) {
 	f("X_Key: 1\r\n", "close", "X_Key: 1\r\n", errTrailerField)
 	for _, name := range []string{
 		"Content-Length", "content_length", "Transfer-Encoding", "Host", "Connection", "Keep-Alive", "TE", "Trailer", "Upgrade", "Expect",
-		"Proxy-Connection", "Proxy-Authorization", "Stead-Key", "STEAD_EPOCH", "Stead-Anything", "Authorization", "Cookie", "Set-Cookie",
-		"Content-Type", "Content-Encoding", "Content-Range", "Cache-Control", "If-Match", "If_None_Match", "Range", "Forwarded", "X-Forwarded-For", "X-Forwarded.For", "X-Forwarded", "X-Real-IP+",
+		"Proxy-Connection", "Proxy-Authorization", "Stead-Key", "STEAD_EPOCH", "Stead.Epoch", "Stead-Anything", "Authorization", "Cookie", "Set-Cookie",
+		"Content-Type", "Content-Encoding", "Content-Range", "Cache-Control", "If-Match", "If_None_Match", "If+Match", "Range", "Forwarded", "X-Forwarded-For", "X-Forwarded.For", "X.Forwarded.For", "X-Forwarded", "X-Real-IP+",
 		"Location", "Www-Authenticate", "Max-Forwards",
 	} {
 		f("A: 1\r\n"+name+": 5\r\nB: 2\r\n", "close", "A: 1\r\nB: 2\r\n", errTrailerField)
