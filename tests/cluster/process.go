@@ -91,6 +91,7 @@ func (p *Process) Start(args ...string) {
 	if len(args) > 0 {
 		p.args = args
 	}
+	endOnSignal()
 	p.cmd = exec.Command(p.path, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -110,8 +111,8 @@ func (p *Process) Start(args ...string) {
 // running has the pids of the processes that were started and have not ended.
 var running sync.Map
 
-// EndOnSignal has a test program that is interrupted take along what it started; a TestMain calls it first.
-func EndOnSignal() {
+// endOnSignal has a test program that is interrupted take along what it started.
+var endOnSignal = sync.OnceFunc(func() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
@@ -123,7 +124,7 @@ func EndOnSignal() {
 		RemoveBinary()
 		os.Exit(1)
 	}()
-}
+})
 
 // Upgrade has the next Start run another binary.
 func (p *Process) Upgrade(path string) { p.path = path }

@@ -30,7 +30,6 @@ var longRun = os.Getenv("STEAD_E2E_LONG") != ""
 const collectAt = 2000
 
 func TestMain(m *testing.M) {
-	cluster.EndOnSignal()
 	slack.Relax()
 	debug.SetGCPercent(collectAt)
 	code := m.Run()
