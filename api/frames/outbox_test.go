@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -50,10 +51,13 @@ func (o *Outbox) waits() (parcels, octets int) {
 }
 
 // writes reports whether the first octets are being written.
-func (o *Outbox) writes() bool {
+func (o *Outbox) writes() bool { return o.writesBatch(1) }
+
+// writesBatch reports whether that batch, the first being 1, is the last one that was begun.
+func (o *Outbox) writesBatch(number uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.batches == 1
+	return o.batches == number
 }
 
 func awaitUntil(t *testing.T, met func() bool) {
@@ -85,7 +89,8 @@ func TestCoalescing(t *testing.T) {
 	writer.Wait()
 }
 
-// TestTurns: long bodies take turns, one piece each, and what is short goes before them.
+// TestTurns: long bodies take turns, one piece each, and what is short goes before them. No write ends before
+// whoever has a piece left has it in line, for turns are kept among those only.
 func TestTurns(t *testing.T) {
 	g := newGate()
 	o := NewOutbox(g)
@@ -94,8 +99,12 @@ func TestTurns(t *testing.T) {
 	senders.Go(func() { o.send([]byte("x")) })
 	awaitUntil(t, o.writes)
 	const streams, pieces = 20, 5
+	var sending atomic.Int32
+	sending.Store(streams)
+	allInLine := func() bool { parcels, _ := o.waits(); return parcels == int(sending.Load()) }
 	for id := range uint64(streams) {
 		senders.Go(func() {
+			defer sending.Add(-1)
 			var parcel Parcel
 			for range pieces {
 				if err := o.Ship(&parcel, id+1, 0, piece); err != nil {
@@ -104,12 +113,13 @@ func TestTurns(t *testing.T) {
 			}
 		})
 	}
-	awaitUntil(t, func() bool { parcels, _ := o.waits(); return parcels == streams })
+	awaitUntil(t, allInLine)
 	short := AppendReset(nil, 99, CodeDone)
 	o.send(short)
 	<-g.writes
 	var sent bytes.Buffer
-	for sent.Len() < streams*pieces*(HeaderSize+PieceMax)+len(short) {
+	for number := uint64(2); sent.Len() < streams*pieces*(HeaderSize+PieceMax)+len(short); number++ {
+		awaitUntil(t, func() bool { return o.writesBatch(number) && allInLine() })
 		batch := <-g.writes
 		if len(batch) > batchMax+HeaderSize+PieceMax {
 			t.Errorf("%d octets in one write", len(batch))
@@ -126,8 +136,8 @@ func TestTurns(t *testing.T) {
 		if (f.Type == TypeReset) != (n == 0) {
 			t.Errorf("frame %d is a %d", n, f.Type)
 		}
-		if before, again := last[f.Stream]; again && n-before > 2*streams {
-			t.Errorf("stream %d waited for %d frames", f.Stream, n-before)
+		if waited := n - last[f.Stream]; waited > 2*streams {
+			t.Errorf("stream %d waited for %d frames", f.Stream, waited)
 		}
 		last[f.Stream] = n
 	}
