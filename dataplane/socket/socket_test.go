@@ -157,10 +157,13 @@ func TestAskStale(t *testing.T) {
 	f("end", func(far *net.TCPConn) { _ = far.CloseWrite() })
 }
 
+// moreThanFits is what no connection's buffers have room for, on both sides together.
+const moreThanFits = 64 << 20
+
 // TestAskMoreThanFits: what the kernel has no room for is left to the caller, and nothing is waited for.
 func TestAskMoreThanFits(t *testing.T) {
 	s, _, _ := pair(t)
-	request := make([]byte, 64<<20)
+	request := make([]byte, moreThanFits)
 	sent, err := s.Ask(request, NewBuffers(16), true)
 	if err != nil || sent.Written == 0 || sent.Written >= len(request) || sent.Buffer != nil {
 		t.Errorf("got %+v, %v", sent, err)
@@ -170,7 +173,7 @@ func TestAskMoreThanFits(t *testing.T) {
 // TestSend: more than fits into the kernel at once arrives whole; to one who does not read, it ends with the deadline.
 func TestSend(t *testing.T) {
 	s, near, far := pair(t)
-	octets := bytes.Repeat([]byte("0123456789"), 1<<20)
+	octets := bytes.Repeat([]byte("01234567"), moreThanFits/8)
 	got := make(chan []byte)
 	go func() {
 		all := make([]byte, len(octets))

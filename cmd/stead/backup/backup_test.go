@@ -38,7 +38,7 @@ func newFakeNode(t *testing.T, change func(*api.Settings)) *fakeNode {
 	t.Helper()
 	f := &fakeNode{t: t, texts: make(map[string]string)}
 	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
-	t.Cleanup(f.server.Close)
+	t.Cleanup(func() { f.server.Close() })
 	settings := api.Settings{
 		Service: "kv", State: api.StateManaged, Keys: []string{"header:X"}, NoKey: api.NoKeyReject,
 		SlotBits: api.SlotBitsMin, Replicas: 1, Hash: api.HashSipHash24, HashKey: strings.Repeat("5a", 16),
@@ -94,11 +94,13 @@ func (f *fakeNode) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reset begins to count requests anew, and says how the node falters.
+// reset begins to count requests anew, and says how the node falters. Those that nobody waits for any more have
+// ended, or never come: they are for an address where nobody listens now.
 func (f *fakeNode) reset(falter func(int, *http.Request) *api.Problem) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.server.Close()
 	f.falter, f.asked = falter, 0
+	f.server = httptest.NewServer(http.HandlerFunc(f.serve))
+	f.view.Table.Nodes[0].Address = f.server.Listener.Addr().String()
 }
 
 // requests is how many came since.
