@@ -140,6 +140,7 @@ func (w *twoWays) same(t *testing.T, name string, parts ...string) {
 			node[i] += <-w.seen
 		}
 	}
+	converse(t, w.http, "") // what the node closes behind its answer without a word has no request that runs once at most sent into it
 	if connects := w.http.nodes.Stats.Connects.Load(); w.mux.muxed.Stats.Requests.Load() == before || connects == 0 {
 		t.Errorf("%s: it did not go both ways", name)
 	}
