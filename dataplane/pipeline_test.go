@@ -130,7 +130,7 @@ func (p *pipeline) run(t *testing.T, octets []byte) *exchanged {
 	x.requests = slices.DeleteFunc(x.requests, func(r reading) bool {
 		return !slices.Equal(r.fields["x-forwarded-for"], []string{client.String()})
 	})
-	x.left = bytes.Contains(x.got, []byte(`"code":"client_gone"`))
+	x.left = bytes.Contains(x.got, []byte(`while its answer was awaited`))
 	if said := p.alarm.said.Swap(nil); said != nil {
 		t.Fatalf("%q: %s", octets, *said)
 	}
@@ -223,7 +223,7 @@ func (x *exchanged) checkClient(t *testing.T, asked []reading) {
 		}
 		i++
 		last = response.Close
-		if strings.Contains(body, `"code":"bad_request"`) && !last {
+		if (strings.Contains(body, `"code":"bad_request"`) || strings.Contains(body, `"code":"client_gone"`)) && !last {
 			t.Fatalf("a refusal keeps the connection: %q", x.got)
 		}
 		if number := response.Header.Get(mark); number != "" {

@@ -65,16 +65,22 @@ func badGateway(code api.Code, format string, args ...any) *api.Problem {
 // clientFailed is a problem with the body.
 func (x *exchange) clientFailed(err error) *api.Problem {
 	x.conn.CloseAfter()
-	if errors.Is(err, forward.ErrBodyTooLarge) {
+	switch {
+	case errors.Is(err, forward.ErrBodyTooLarge):
 		return x.tooLarge()
+	case x.brokeOff():
+		return x.clientGone("the client closed its side of the connection within the body of its request")
 	}
 	return x.unreadable(x.conn.Fault())
 }
 
+// brokeOff reports whether the client left in the middle of its request.
+func (x *exchange) brokeOff() bool { return errors.Is(x.conn.Fault(), inbound.ErrTruncated) }
+
 // clientGone is a problem that hardly anybody reads: only who has closed just its own side.
-func (x *exchange) clientGone() *api.Problem {
+func (x *exchange) clientGone(when string) *api.Problem {
 	x.conn.CloseAfter()
-	return api.NewProblem(api.CodeClientGone, "the client closed its side of the connection while its answer was awaited")
+	return api.NewProblem(api.CodeClientGone, "%s", when)
 }
 
 func (x *exchange) tooLarge() *api.Problem {

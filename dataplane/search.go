@@ -109,7 +109,7 @@ func (s *search) failed(err error) *api.Problem {
 	case forward.ClientFailed:
 		return s.clientFailed(failure.Err)
 	case forward.ClientGone:
-		return s.clientGone()
+		return s.clientGone("the client closed its side of the connection while its answer was awaited")
 	default:
 		s.proxy.logger.Debug("node broke off", "node", s.node.ID, "error", failure.Err)
 		return badGateway(api.CodeOwnerFailed, "node %s broke off before its answer", s.node.ID)

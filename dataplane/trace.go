@@ -98,10 +98,18 @@ func (x *exchange) endTry(answer forward.Answer, err error) {
 	try.Ended = time.Now()
 	try.Repeats, x.trace.repeats = x.request.Repeats-x.trace.repeats, x.request.Repeats
 	if err != nil {
-		try.Fault = faults[stageOf(err)]
+		try.Fault = x.faultOf(err)
 	} else {
 		try.Status = answer.Head().Status
 	}
+}
+
+func (x *exchange) faultOf(err error) string {
+	stage := stageOf(err)
+	if stage == forward.ClientFailed && x.brokeOff() {
+		stage = forward.ClientGone
+	}
+	return faults[stage]
 }
 
 func (x *exchange) place() tracing.Place {

@@ -81,8 +81,17 @@ func (s *Stream) Read(p []byte) (int, error) {
 	if s.chunked {
 		return s.readChunk(p)
 	}
-	n, err := s.request.Body.Read(p)
+	n, err := s.readBody(p)
 	s.ended = err == io.EOF
+	return n, err
+}
+
+// readBody is for octets of the body alone; io.ErrUnexpectedEOF where the client went before its end.
+func (s *Stream) readBody(p []byte) (int, error) {
+	n, err := s.request.Body.Read(p)
+	if gone(err) {
+		err = io.ErrUnexpectedEOF
+	}
 	return n, err
 }
 
@@ -103,7 +112,7 @@ func (s *Stream) readChunk(p []byte) (int, error) {
 		return taken, err
 	}
 	end := min(len(p)-len("\r\n"), chunkSizeLine+chunkMax)
-	n, err := s.request.Body.Read(p[chunkSizeLine:end])
+	n, err := s.readBody(p[chunkSizeLine:end])
 	switch {
 	case n > 0:
 		copy(p, fmt.Sprintf("%04x\r\n", n))

@@ -58,7 +58,7 @@ func (c *Conn) askForBody() error {
 	if c.waiting {
 		c.waiting = false
 		if err := c.sendContinue(); err != nil {
-			return c.fail(err)
+			return c.fail(within(err))
 		}
 	}
 	c.readBy.extend(c.Conn.SetReadDeadline, c.server.settings().StreamTimeout)

@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/stead-io/stead/dataplane/socket"
 	"github.com/stead-io/stead/dataplane/wire"
@@ -19,7 +21,7 @@ var (
 	ErrHeadTooLarge = errors.New("the head of the request is longer than the limit")
 	// ErrBodyTooLarge: the head announces a longer body than the limit.
 	ErrBodyTooLarge = errors.New("the body announced is longer than the limit")
-	// ErrTruncated: the client closed its side within a message.
+	// ErrTruncated: the client closed its side within a message, or its connection broke there.
 	ErrTruncated = errors.New("the client closed the connection within a request")
 	// ErrInterrupted: the rest of the message is not wanted any more.
 	ErrInterrupted = errors.New("the rest of the request is not wanted")
@@ -219,7 +221,7 @@ func (c *Conn) failHead(err error) error {
 // within names what ended a read in the middle of a message.
 func within(err error) error {
 	switch {
-	case err == nil || errors.Is(err, io.EOF):
+	case err == nil || slices.ContainsFunc(departures, func(departure error) bool { return errors.Is(err, departure) }):
 		return ErrTruncated
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ErrSlow):
 		return ErrSlow
@@ -227,3 +229,7 @@ func within(err error) error {
 		return err
 	}
 }
+
+// departures are how reads end whose client has gone: it closed, in TLS without a goodbye or gave a stream up, it reset the
+// connection, or its machine is heard of no more.
+var departures = []error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, syscall.ETIMEDOUT}
