@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stead-io/stead/api/transport"
@@ -12,10 +13,16 @@ import (
 
 // multiplexed is what a server knows of clients that have several requests under way on one connection.
 type multiplexed struct {
-	hosts    []*h2.Host // one for each configuration that there has been; the last is that in force
-	config   h2.Config  // of the last
-	further  int        // requests under way on such connections, but for the first on each
+	hosts    []*host   // the last is for the configuration in force; those before it have connections from before it was
+	config   h2.Config // of the last
+	further  int       // requests under way on such connections, but for the first on each
 	draining bool
+}
+
+// host serves the connections that began under one configuration.
+type host struct {
+	*h2.Host
+	connections int // guarded by the server's lock
 }
 
 // HTTP2 reports whether the request came in HTTP/2. To whoever answers it it looks like one of HTTP/1.1.
@@ -28,11 +35,12 @@ func speaksH2(secured *tls.Conn) bool {
 
 // serveStreams serves a connection in HTTP/2 to its end.
 func (s *Server) serveStreams(c *Conn, secured *tls.Conn) {
-	host, err := s.host()
+	host, err := s.joinHost()
 	if err != nil {
 		s.config.Logger.Warn("cannot serve a client", "error", err)
 		return
 	}
+	defer s.leaveHost(host)
 	if c.fault != nil { // it is told so in each answer, for a moment
 		_ = secured.SetReadDeadline(time.Now().Add(lingerTime))
 	}
@@ -52,8 +60,8 @@ func (s *Server) endStreams(on *Conn) {
 	<-on.over
 }
 
-// host is the one for the settings in force.
-func (s *Server) host() (*h2.Host, error) {
+// joinHost counts a connection for the host of the settings in force. It is to leave it again.
+func (s *Server) joinHost() (*host, error) {
 	settings := s.settings()
 	config := h2.Config{
 		HeadMax: s.config.HeadMax, IdleTimeout: settings.IdleTimeout, StreamTimeout: settings.StreamTimeout, Logger: s.config.Logger,
@@ -62,22 +70,38 @@ func (s *Server) host() (*h2.Host, error) {
 	defer s.mu.Unlock()
 	m := &s.multiplexed
 	if len(m.hosts) == 0 || m.config != config {
-		host, err := h2.New(config)
+		next, err := h2.New(config)
 		if err != nil {
 			return nil, err
 		}
-		m.hosts, m.config = append(m.hosts, host), config
+		m.hosts, m.config = append(m.hosts, &host{Host: next}), config
+		m.dropIdle()
 		if m.draining {
-			host.Drain()
+			next.Drain()
 		}
 	}
-	return m.hosts[len(m.hosts)-1], nil
+	current := m.hosts[len(m.hosts)-1]
+	current.connections++
+	return current, nil
+}
+
+func (s *Server) leaveHost(h *host) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.connections--
+	s.multiplexed.dropIdle()
+}
+
+// dropIdle forgets the hosts of earlier configurations that have no connection left.
+func (m *multiplexed) dropIdle() {
+	current := m.hosts[len(m.hosts)-1]
+	m.hosts = slices.DeleteFunc(m.hosts, func(h *host) bool { return h != current && h.connections == 0 })
 }
 
 // drainStreams tells all clients in HTTP/2 to leave.
 func (s *Server) drainStreams() {
 	s.mu.Lock()
-	hosts := s.multiplexed.hosts
+	hosts := slices.Clone(s.multiplexed.hosts)
 	s.multiplexed.draining = true
 	s.mu.Unlock()
 	for _, host := range hosts {
