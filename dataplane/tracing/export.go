@@ -2,7 +2,9 @@ package tracing
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -128,7 +130,7 @@ func (t *Tracer) sendRest() {
 	}
 }
 
-// export sends what was gathered, or drops it.
+// export sends what was gathered; what the collector does not take is dropped.
 func (t *Tracer) export() {
 	count := uint64(len(t.out.batch))
 	if count == 0 {
@@ -139,15 +141,50 @@ func (t *Tracer) export() {
 	err := t.out.sink.ExportSpans(ctx, t.out.batch)
 	clear(t.out.batch)
 	t.out.batch = t.out.batch[:0]
+	lost := rejected(err, count)
+	t.exported.Add(count - lost)
+	t.dropped.Add(lost)
+	if err != nil {
+		t.warn(lost, count, err)
+	}
+}
+
+// rejected is how many spans of a batch the collector did not take. Where it took some of them, or all with a warning
+// (OTLP, "Partial Success"), the error has that number in a field, and is of a type that the SDK keeps to itself.
+func rejected(err error, of uint64) uint64 {
 	if err == nil {
-		t.exported.Add(count)
+		return 0
+	}
+	var told interface {
+		error
+		As(target any) bool
+	}
+	if !errors.As(err, &told) {
+		return of
+	}
+	if partial := reflect.ValueOf(told); partial.Kind() == reflect.Struct {
+		if items := partial.FieldByName("RejectedItems"); items.IsValid() && items.CanInt() {
+			return min(uint64(max(0, items.Int())), of)
+		}
+	}
+	return of
+}
+
+// warn tells people what the collector has to say, now and then.
+func (t *Tracer) warn(lost, of uint64, err error) {
+	now := time.Now()
+	if now.Sub(t.out.warned) < warnEvery {
 		return
 	}
-	t.dropped.Add(count)
-	if now := time.Now(); now.Sub(t.out.warned) >= warnEvery {
-		t.out.warned = now
-		t.logger.Warn("the collector does not take spans", "error", Text([]byte(err.Error())), "dropped", t.dropped.Load())
+	t.out.warned = now
+	what := "the collector does not take spans"
+	switch {
+	case lost == 0:
+		what = "the collector takes spans with a warning"
+	case lost < of:
+		what = "the collector does not take all spans"
 	}
+	t.logger.Warn(what, "error", Text([]byte(err.Error())), "dropped", t.dropped.Load())
 }
 
 // span makes a span of what is over. A fault is what made it fail, as error.type has it; empty: nothing.

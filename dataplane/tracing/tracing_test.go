@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	otlp "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 // patience bounds every wait of a test.
@@ -87,6 +90,49 @@ func TestCollectorThatFails(t *testing.T) {
 			w.WriteHeader(503)
 		}
 	})
+}
+
+// partly answers that so many spans were not taken.
+func partly(rejected int64) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		answer, _ := proto.Marshal(&otlp.ExportTraceServiceResponse{
+			PartialSuccess: &otlp.ExportTracePartialSuccess{RejectedSpans: rejected, ErrorMessage: "of an odd kind"},
+		})
+		w.Header().Set("Content-Type", "application/x-protobuf")
+		_, _ = w.Write(answer)
+	}
+}
+
+// TestCollectorThatTakesSome: of a batch of two spans those are dropped that it rejects, and people hear how it is.
+func TestCollectorThatTakesSome(t *testing.T) {
+	f := func(answer http.HandlerFunc, dropped uint64, want string) {
+		t.Helper()
+		collector := httptest.NewServer(answer)
+		defer collector.Close()
+		var said strings.Builder
+		tracer, err := Open(Config{Collector: collector.URL, Sample: 1}, "p1", slog.New(slog.NewTextHandler(&said, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tracer.Request(some(tracer)) // alone: what comes behind it may be of another batch
+		closed(t, tracer, patience)
+		if got, lost := tracer.Exported().Load(), tracer.Dropped().Load(); got != 2-dropped || lost != dropped {
+			t.Errorf("%d spans were taken and %d dropped, want %d", got, lost, dropped)
+		}
+		if got := said.String(); !strings.Contains(got, want) || !strings.Contains(got, "of an odd kind") || strings.Count(got, "\n") != 1 {
+			t.Errorf("logged is %q, want %q", got, want)
+		}
+	}
+	const all, most, none = "takes spans with a warning", "does not take all spans", "does not take spans"
+	f(partly(0), 0, all)
+	f(partly(1), 1, most)
+	f(partly(2), 2, none)
+	f(partly(1<<62), 2, none)
+	f(partly(-1), 0, all)
+	f(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"partialSuccess":{"rejectedSpans":"1","errorMessage":"of an odd kind"}}`)
+	}, 1, most)
 }
 
 // TestCollectorThatTalks: of what a collector says no more is told than people can read.
