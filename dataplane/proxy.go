@@ -162,6 +162,7 @@ func (p *Proxy) start() error {
 	p.metrics = newMetrics(p)
 	p.address, p.adminAddress = public.Addr().String(), admin.Addr().String()
 	p.configured.take(p.config.Origin)
+	p.checkFiles(p.config.Connections)
 	p.server = inbound.Serve(public, p.inbound(&p.config))
 	p.metrics.observeClients(p.server, p.config.SecurityClients.Encrypted())
 	p.startTasks(admin)

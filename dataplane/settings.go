@@ -81,10 +81,23 @@ func (p *Proxy) Reload(config Config) error {
 	if err := next.Validate(); err != nil {
 		return fmt.Errorf("cannot reload configuration: %w", err)
 	}
+	before := p.settings().Connections
 	p.changed.Store(&next)
+	if next.Connections != before {
+		p.checkFiles(next.Connections)
+	}
 	p.server.Reload(p.inbound(&next))
 	p.configured.take(config.Origin)
 	return nil
+}
+
+// checkFiles warns of more clients than the process may have files open. Each takes one, whatever it does; what goes to
+// nodes for it comes on top of that, and is not reckoned here.
+func (p *Proxy) checkFiles(connections int) {
+	if files, known := filesMax(); known && uint64(connections) >= files {
+		p.logger.Warn("more clients may connect than this process may have files open, and each takes one: raise that limit (LimitNOFILE in "+
+			"systemd, ulimit -Hn in a shell) to twice the connections or more, or lower the connections", "connections", connections, "open_files", files)
+	}
 }
 
 // ReloadRefused notes that a configuration was not fit to be loaded, for people to see.
