@@ -171,6 +171,21 @@ func (c Config) Validate() error {
 	return c.validateState()
 }
 
+// addressToBe stands in for the address of a node that does not listen yet.
+const addressToBe = "127.0.0.1:1"
+
+// ValidateAt is Validate for a node that is yet to listen: without Advertise it passes if proxies can dial the
+// address that is to be listened on.
+func (c Config) ValidateAt(listen string) error {
+	if err := CheckListen(listen, c.Advertise); err != nil {
+		return err
+	}
+	if c.Advertise == "" {
+		c.Advertise = addressToBe
+	}
+	return c.Validate()
+}
+
 func (c Config) validateState() error {
 	switch c.State {
 	case "", api.StateNone:

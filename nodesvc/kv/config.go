@@ -46,7 +46,9 @@ func NewConfig() Config {
 // Validate reports the first field that cannot stand. An empty Node.Advertise passes if Listen names
 // the port.
 func (c Config) Validate() error {
-	if err := nodesvc.CheckListen(c.Listen, c.Node.Advertise); err != nil {
+	node := c.Node
+	node.Service = &store{}
+	if err := node.ValidateAt(c.Listen); err != nil {
 		return err
 	}
 	switch c.Store {

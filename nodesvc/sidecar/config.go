@@ -75,7 +75,11 @@ func NewConfig() Config {
 // Validate reports the first field that cannot stand. An empty Node.Advertise passes if proxies can
 // dial Listen.
 func (c Config) Validate() error {
-	if err := nodesvc.CheckListen(c.Listen, c.Node.Advertise); err != nil {
+	node := c.Node
+	if c.Hooks {
+		node.Service = &hooks{}
+	}
+	if err := node.ValidateAt(c.Listen); err != nil {
 		return err
 	}
 	if err := api.ValidateAddress(c.Upstream); err != nil {

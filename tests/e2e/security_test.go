@@ -254,7 +254,7 @@ func refuseOthersNames(t *testing.T, c *cluster.Cluster) {
 	files := c.Files(transport.RoleNode, "n1")
 	node := cluster.Run(t, "impostor", cluster.Binary(t), "node", "--id", "n3", "--listen", "127.0.0.1:0", "--store", "memory", "--advertise", "127.0.0.1:1",
 		"--control", c.APIs[0], "--tls-cert", files.Cert, "--tls-key", files.Key, "--tls-ca", files.CA)
-	if code := node.Ended(); code != 1 || !strings.Contains(node.Output(), "the certificate is another's") {
+	if code := node.Ended(); code != 2 || !strings.Contains(node.Output(), "the certificate is another's") {
 		t.Errorf("n3 with n1's certificate ended with %d:\n%s", code, node.Output())
 	}
 }
