@@ -80,19 +80,33 @@ func nodeCommand() *cobra.Command {
 		Use:   "node",
 		Short: "Run a node of the key-value service",
 		Args:  cobra.NoArgs,
-		RunE: func(command *cobra.Command, _ []string) (err error) {
-			config := f.config
-			if config.Node, err = f.complete(command); err != nil {
+		RunE: func(command *cobra.Command, _ []string) error {
+			config, err := f.complete(command)
+			if err != nil {
 				return err
 			}
-			config.Store, config.Logger = kv.StoreKind(f.store), config.Node.Logger
 			return serve(command, &f.serverFlags, config, kv.Open)
 		},
 	}
 	f.membershipFlags.add(command, &f.config.Listen)
 	addCopyFlags(command.Flags(), &f.membershipFlags.config)
 	addRecordsFlag(command.Flags(), &f.membershipFlags.config)
-	command.Flags().StringVar(&f.store, "store", string(f.config.Store), "where values are: disk or memory")
+	command.Flags().StringVar(&f.store, "store", string(f.config.Store), "where values are: disk, in --data-dir, or memory, with nothing on disk")
 	completeWords(command, "store", string(kv.StoreDisk), string(kv.StoreMemory))
 	return command
+}
+
+// complete turns what the flags say into the config. One command line may be for either store, as a service
+// manager's is, so that a folder is no mistake where none is needed.
+func (f *nodeFlags) complete(command *cobra.Command) (config kv.Config, err error) {
+	config = f.config
+	if config.Node, err = f.membershipFlags.complete(command); err != nil {
+		return config, err
+	}
+	config.Store, config.Logger = kv.StoreKind(f.store), config.Node.Logger
+	if config.Store == kv.StoreMemory && config.Node.DataDir != "" {
+		config.Logger.Warn("--data-dir is not used with --store=memory: what the node holds goes with the process",
+			"data_dir", config.Node.DataDir)
+	}
+	return config, nil
 }
