@@ -26,8 +26,8 @@ func backupCommand() *cobra.Command {
 		Short: "Copy the state of all slots from their nodes into a folder",
 		Long: `Copy the state of all slots from their nodes into a folder, while they are used: one file a slot, with the
 epoch and the number of its last record in manifest.json. Each slot is as of one moment, not all of the same.
-Broken off, it goes on when it is run again with the same folder. Of the control plane's own state, stead
-snapshot takes care.`,
+Broken off, it goes on when it is run again with the same folder; one that holds anything else is refused. Of the
+control plane's own state, stead snapshot takes care.`,
 		Example: "  stead backup --out /backups/monday",
 		Args:    cobra.NoArgs,
 	}
@@ -41,7 +41,7 @@ snapshot takes care.`,
 			return err
 		}
 		manifest, err := backup.Take(command.Context(), config, out)
-		if errors.Is(err, backup.ErrComplete) {
+		if errors.Is(err, backup.ErrComplete) || errors.Is(err, backup.ErrForeign) {
 			return advisedError{err, "take another folder with --out"}
 		}
 		if err != nil {
@@ -51,7 +51,7 @@ snapshot takes care.`,
 			t.add("backed up", out, plural(len(manifest.Slots), "slot"), sizeOf(manifest))
 		})
 	})
-	command.Flags().StringVar(&out, "out", "", "`folder` to copy into, made if need be")
+	command.Flags().StringVar(&out, "out", "", "`folder` to copy into: empty, made if need be, or that of a backup that was broken off")
 	addParallelFlag(command, &parallel)
 	return command
 }

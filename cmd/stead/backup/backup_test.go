@@ -172,6 +172,53 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// TestTakeRefuses folders in which there is something else, and leaves them as they are.
+func TestTakeRefuses(t *testing.T) {
+	f := newFakeNode(t, func(*api.Settings) {})
+	run := func(name, content, want string) {
+		t.Helper()
+		path := t.TempDir()
+		file := filepath.Join(path, name)
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Take(t.Context(), f.config(), path); err == nil || !strings.Contains(err.Error(), want) || f.requests() != 0 {
+			t.Errorf("beside %s: %v after %d requests, want %q", name, err, f.requests(), want)
+		}
+		held, err := os.ReadDir(path)
+		if err != nil || len(held) != 1 {
+			t.Errorf("beside %s: %v, %d files", name, err, len(held))
+		}
+		if left, err := os.ReadFile(file); err != nil || string(left) != content {
+			t.Errorf("%s holds %q: %v", name, left, err)
+		}
+	}
+	run("thesis.txt", "forty pages", "holds no backup to go on with: there is thesis.txt")
+	run("00007.state", "of a backup without its manifest", "holds no backup to go on with")
+	run(manifestName, `{"name": "an extension of a browser"}`, "layout 0")
+	run(manifestName, `{"layout": 1, "cluster": "0b"}`, "a part of a backup of cluster 0b")
+}
+
+// TestABackupGoesOnThatWasBrokenOffAtOnce: what it left behind is known for its own.
+func TestABackupGoesOnThatWasBrokenOffAtOnce(t *testing.T) {
+	f := newFakeNode(t, func(*api.Settings) {})
+	path := t.TempDir()
+	f.reset(func(int, *http.Request) *api.Problem {
+		held, err := os.ReadFile(filepath.Join(path, manifestName))
+		if err != nil || !strings.Contains(string(held), `"slots": []`) {
+			t.Errorf("asked for a slot, and the manifest is %q: %v", held, err)
+		}
+		return api.NewProblem(api.CodeInternal, "the disk is gone")
+	})
+	if _, err := Take(t.Context(), f.config(), path); err == nil {
+		t.Fatal("it went through")
+	}
+	f.reset(nil)
+	if manifest, err := Take(t.Context(), f.config(), path); err != nil || len(manifest.Slots) != 256 {
+		t.Errorf("%v, %d slots", err, len(manifest.Slots))
+	}
+}
+
 // TestAnotherGenerationBeginsAnew: the cluster may be one that was made again from its snapshot, with empty nodes.
 func TestAnotherGenerationBeginsAnew(t *testing.T) {
 	f := newFakeNode(t, func(*api.Settings) {})

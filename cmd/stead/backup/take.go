@@ -16,8 +16,11 @@ import (
 	"github.com/stead-io/stead/api/ring"
 )
 
-// ErrComplete refuses to back up into a folder that holds a whole backup.
-var ErrComplete = errors.New("the folder holds a complete backup")
+// Why a folder is refused to back up into.
+var (
+	ErrComplete = errors.New("the folder holds a complete backup")
+	ErrForeign  = errors.New("the folder is not empty, and holds no backup to go on with")
+)
 
 // Take copies every slot's state into the folder, which it makes. Broken off, it goes on where it was when it
 // is called again; what it copied before stays of its time.
@@ -55,16 +58,30 @@ func (c *copier) begin(view *ring.View) (Manifest, error) {
 	case err != nil:
 		return Manifest{}, err
 	case !begun:
-		return Manifest{
-			Layout: layout, Cluster: view.Table.Cluster, Service: view.Settings.Service, Geometry: geometry,
-			Begun: c.Now().UTC(),
-		}, nil
+		return c.found(view, geometry)
 	case !manifest.Finished.IsZero():
 		return Manifest{}, ErrComplete
 	case manifest.Cluster != view.Table.Cluster || manifest.Geometry != geometry:
 		return Manifest{}, fmt.Errorf("it holds a part of a backup of cluster %s, this is cluster %s", manifest.Cluster, view.Table.Cluster)
 	}
 	return manifest, nil
+}
+
+// found begins a backup in an empty folder. The manifest goes there before all else: what a run leaves behind that is
+// broken off early can be told from what others keep.
+func (c *copier) found(view *ring.View, geometry Geometry) (Manifest, error) {
+	held, err := os.ReadDir(string(c.folder))
+	if err != nil {
+		return Manifest{}, err
+	}
+	if len(held) > 0 {
+		return Manifest{}, fmt.Errorf("%w: there is %s", ErrForeign, held[0].Name())
+	}
+	manifest := Manifest{
+		Layout: layout, Cluster: view.Table.Cluster, Service: view.Settings.Service, Geometry: geometry,
+		Begun: c.Now().UTC(), Slots: []Slot{},
+	}
+	return manifest, c.folder.write(manifestName, manifest)
 }
 
 // taking is a backup under way; manifest is guarded by the copier's mutex.
