@@ -8,6 +8,7 @@ import (
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/controlplane/fsm"
+	"github.com/stead-io/stead/controlplane/planner"
 )
 
 // settleWait bounds how long an operator's write waits for the plan it asked for.
@@ -229,6 +230,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, command fsm.Comm
 	} else if problem := decodeStrict(r, &struct{}{}); problem != nil {
 		return api.Changed{}, problem
 	}
+	before := s.control.State()
 	result, err := s.propose(w, r, command)
 	if err != nil {
 		return api.Changed{}, err
@@ -238,6 +240,8 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, command fsm.Comm
 		answer.Version, answer.LeavesState = change.Last, change.LeavesState
 		if change.Status == api.ChangePending {
 			answer.Note = "recorded; the ring follows within seconds"
+		} else if answer.Note == "" {
+			answer.Note = planner.FewerCopies(before, s.control.State())
 		}
 	}
 	return answer, nil

@@ -178,14 +178,19 @@ func (r *reading) explain(plan *api.RingPlan) {
 			plan.Diff.Nodes[i].After.Address = ""
 		}
 	}
-	var notes []string
+	notes := []string{plan.Note}
 	if !plan.Changes && len(plan.Blocked) == 0 {
 		notes = append(notes, "nothing to change")
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.unplaced)) {
 		notes = append(notes, fmt.Sprintf("%s is not registered: start it, or give its address to apply this", id))
 	}
-	plan.Note = strings.Join(notes, "; ")
+	plan.Note = joinNotes(notes...)
+}
+
+// joinNotes makes one note of those there are.
+func joinNotes(notes ...string) string {
+	return strings.Join(slices.DeleteFunc(notes, func(note string) bool { return note == "" }), "; ")
 }
 
 // foresee applies a command to a state that stays as it is, and says what that does.
@@ -208,6 +213,7 @@ func foresee(state *fsm.State, command fsm.Arrange) (api.RingPlan, *api.Problem)
 		Slots: state.SlotCount(), Moved: diff.Moved, Share: diff.Share,
 		Modulo: moduloShare(weights(state, was), weights(after, is)), LeavesState: change.LeavesState,
 		Nodes: planNodes(ringOf{state, was}, ringOf{after, is}, command, diff), Settles: command.Settle, Diff: diff,
+		Note:    FewerCopies(state, after),
 		Changes: !command.Edits.Empty() || len(diff.Slots) > 0 || command.Rollback != 0 && len(command.Settle) > 0,
 	}
 	plan.Digest = digest(plan.Cause, diff)

@@ -32,7 +32,7 @@ func Rollback(state *fsm.State, to api.ChangeID, settle []api.ChangeID) (Proposa
 	if problem != nil {
 		return Proposal{}, problem
 	}
-	plan.Note = rollbackNote
+	plan.Note = joinNotes(rollbackNote, plan.Note)
 	if !plan.Changes {
 		plan.Note = "nothing to change"
 	}
