@@ -3,10 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/cmd/stead/doctor"
@@ -35,9 +39,15 @@ type examination struct {
 }
 
 func (o *operator) examine(s *session) error {
+	warnings := slog.New(slog.NewTextHandler(s.command.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	loaded, err := o.tls.load(warnings, true)
+	if err != nil {
+		return err
+	}
 	config := doctor.Config{
 		Ask: func(address string) (doctor.Asker, error) { return o.connect(s.command, address) },
 		// Whether a port can be reached needs no certificate.
+		NodeMetrics: nodeMetrics(transport.Security{TLS: loaded}),
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return transport.Security{}.Dial(ctx, address, transport.Identity{})
 		},
@@ -51,7 +61,7 @@ func (o *operator) examine(s *session) error {
 	}
 	findings := doctor.Examine(doctor.Gather(client.WithConsistency(s.command.Context(), "stale"), config))
 	worst := doctor.Worst(findings)
-	err := s.print(examination{worst, findings}, func(t *table) {
+	err = s.print(examination{worst, findings}, func(t *table) {
 		for _, finding := range findings {
 			t.add(finding.Level, finding.Check, describeFinding(finding))
 		}
@@ -60,6 +70,30 @@ func (o *operator) examine(s *session) error {
 		err = outcome(worst)
 	}
 	return err
+}
+
+// metricsMax bounds, in bytes, what is read of a node's metrics.
+const metricsMax = 4 << 20
+
+// nodeMetrics reads what nodes export, at the port where proxies reach them.
+func nodeMetrics(security transport.Security) func(context.Context, api.NodeID, string) ([]byte, error) {
+	return func(ctx context.Context, id api.NodeID, address string) ([]byte, error) {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, security.Scheme()+"://"+address+"/metrics", nil)
+		if err != nil {
+			return nil, err
+		}
+		via := security.Transport(transport.Identity{Role: transport.RoleNode, Name: string(id)})
+		defer via.CloseIdleConnections()
+		answer, err := via.RoundTrip(request)
+		if err != nil {
+			return nil, err
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusOK {
+			return nil, fmt.Errorf("node %s answered %s", id, answer.Status)
+		}
+		return io.ReadAll(io.LimitReader(answer.Body, metricsMax))
+	}
 }
 
 func describeFinding(finding doctor.Finding) string {

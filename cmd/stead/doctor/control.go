@@ -170,7 +170,7 @@ func checkBuilds(f *Facts, r *report) {
 	r.ok("members and proxies run %s", strings.Join(names, ""))
 }
 
-// checkDisks: a member that cannot write its log no longer counts.
+// checkDisks: a member that cannot write its log no longer counts, and a node that has no room takes no writes.
 func checkDisks(f *Facts, r *report) {
 	measured, least := 0, 1.0
 	for _, member := range f.Members {
@@ -189,11 +189,15 @@ func checkDisks(f *Facts, r *report) {
 			r.warn(do, "the disk of %s is nearly full: %.1f %% free", member.Label(), 100*share)
 		}
 	}
-	if measured == 0 {
-		r.ok("not known: no member says")
-		return
+	fine := "not known: no member says"
+	if measured > 0 {
+		fine = fmt.Sprintf("at least %.0f %% free on each member", 100*least)
 	}
-	r.ok("at least %.0f %% free on each member", 100*least)
+	if told := len(f.NodesFull); told > 0 {
+		fine += fmt.Sprintf("; nodes with room enough: %d", told)
+	}
+	r.ok("%s", fine)
+	checkNodeDisks(f, r)
 }
 
 // cause is what an error comes down to, without what was attempted.

@@ -44,6 +44,22 @@ func well() *Facts {
 	return f
 }
 
+// TestDisksThatAreWell: it is said of whom that is known.
+func TestDisksThatAreWell(t *testing.T) {
+	f := func(edit func(*Facts), want string) {
+		t.Helper()
+		facts := well()
+		edit(facts)
+		r := &report{check: "disks"}
+		if checkDisks(facts, r); len(r.findings) != 0 || r.fine != want {
+			t.Errorf("got %+v, %q, want %q", r.findings, r.fine, want)
+		}
+	}
+	f(func(*Facts) {}, "at least 50 % free on each member")
+	f(func(f *Facts) { f.NodesFull = map[api.NodeID]bool{"n1": false, "n2": false} }, "at least 50 % free on each member; nodes with room enough: 2")
+	f(func(f *Facts) { f.Members = nil }, "not known: no member says")
+}
+
 func TestExamine(t *testing.T) {
 	f := func(edit func(*Facts), want ...string) {
 		t.Helper()
@@ -94,6 +110,9 @@ func TestExamine(t *testing.T) {
 			f.Members[i].Series = Series{}
 		}
 	})
+	f(func(f *Facts) { f.NodesFull = map[api.NodeID]bool{"n1": false, "n2": false} })
+	f(func(f *Facts) { f.NodesFull = map[api.NodeID]bool{"n1": false, "n2": true} },
+		"fail disks: the disk of node n2 is nearly full: writes to its slots, and to those it has copies of, are refused (507)")
 	f(func(f *Facts) { f.Ports[0].Err = errors.New("refused") }, "warn ports: cannot be reached from this machine: node n1 at n1:1")
 	f(func(f *Facts) { f.Nodes.Nodes[0].Status = api.NodeDown; f.Ports[0].Err = errors.New("refused") }, "fail nodes: n1 is down and holds 128 slots")
 	f(func(f *Facts) { f.Nodes.Nodes[0].Status = api.NodeSuspect }, "warn nodes: not heard of for half their ttl: n1")

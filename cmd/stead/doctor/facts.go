@@ -19,6 +19,8 @@ type Facts struct {
 	Builds  []Build // of proxies; those of members are in Members
 	Changes []api.Change
 	Ports   []Port
+	// NodesFull says, of the nodes that tell, whether their reserve of disk is used up.
+	NodesFull map[api.NodeID]bool
 }
 
 // Member is one member's own answers.

@@ -40,6 +40,8 @@ type Config struct {
 	Members []string
 	// Ask opens the way to one process, given as base URL or host:port.
 	Ask func(address string) (Asker, error)
+	// NodeMetrics reads what a node exports.
+	NodeMetrics func(ctx context.Context, id api.NodeID, address string) ([]byte, error)
 	// Dial connects to an address and hangs up.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -62,6 +64,7 @@ func Gather(ctx context.Context, config Config) *Facts {
 	g.askCluster(ctx, facts)
 	g.askProxies(ctx, facts)
 	g.dialAll(ctx, facts)
+	g.askNodes(ctx, facts)
 	return facts
 }
 
@@ -283,13 +286,47 @@ func (g *gatherer) dial(ctx context.Context, address string) error {
 	return conn.Close()
 }
 
+// askNodes learns which nodes are short of disk. Only those with managed state keep a reserve of it, and of those only
+// services that export metrics at their own port tell.
+func (g *gatherer) askNodes(ctx context.Context, facts *Facts) {
+	facts.NodesFull = map[api.NodeID]bool{}
+	if facts.Nodes == nil || facts.Cluster.Settings.State != api.StateManaged {
+		return
+	}
+	var asking sync.WaitGroup
+	turns := make(chan struct{}, dialsMax)
+	for _, node := range facts.Nodes.Nodes {
+		if node.Status == api.NodeDown {
+			continue
+		}
+		asking.Go(func() {
+			turns <- struct{}{}
+			defer func() { <-turns }()
+			ctx, cancel := context.WithTimeout(ctx, askTimeout)
+			defer cancel()
+			text, err := g.NodeMetrics(ctx, node.ID, api.HostPort(node.Address))
+			if full, tells := read(text)["stead_node_disk_full"]; err == nil && tells {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				facts.NodesFull[node.ID] = full != 0
+			}
+		})
+	}
+	asking.Wait()
+}
+
 // fetch reads a process's metrics; none, if it does not show them.
 func fetch(ctx context.Context, asker Asker) Series {
-	series := Series{}
 	text, err := asker.Metrics(ctx)
 	if err != nil {
-		return series
+		return Series{}
 	}
+	return read(text)
+}
+
+// read takes metrics apart, as far as they are such.
+func read(text []byte) Series {
+	series := Series{}
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		end := strings.LastIndexByte(line, ' ')

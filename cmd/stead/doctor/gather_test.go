@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 type played struct {
 	clusters map[string]api.Cluster // by address
 	metrics  map[string]string
+	nodes    []api.Node      // n1 alone, where there are none
 	open     map[string]bool // addresses that take connections
 }
 
@@ -36,6 +38,9 @@ func (p playedAsker) Cluster(context.Context) (api.Cluster, error) {
 }
 
 func (p playedAsker) Nodes(context.Context) (api.NodeList, error) {
+	if p.nodes != nil {
+		return api.NodeList{Nodes: p.nodes}, nil
+	}
 	return api.NodeList{Nodes: []api.Node{{Registration: api.Registration{ID: "n1", Address: "n1:1"}}}}, nil
 }
 
@@ -61,6 +66,9 @@ func (p *played) config(members ...string) Config {
 	return Config{
 		Members: members,
 		Ask:     func(address string) (Asker, error) { return playedAsker{p, address}, nil },
+		NodeMetrics: func(ctx context.Context, id api.NodeID, address string) ([]byte, error) {
+			return playedAsker{p, string(id) + " at " + address}.Metrics(ctx)
+		},
 		Dial: func(_ context.Context, address string) (net.Conn, error) {
 			if !p.open[address] {
 				return nil, errRefused
@@ -112,6 +120,30 @@ func TestGather(t *testing.T) {
 			t.Errorf("%s: shut %v, tried %v", address, got, tried)
 		}
 	}
+}
+
+// TestGatherAsksNodesForTheirDisks, where they keep a reserve of it, each for what it says itself.
+func TestGatherAsksNodesForTheirDisks(t *testing.T) {
+	f := func(state api.State, want map[api.NodeID]bool) {
+		t.Helper()
+		p := &played{
+			clusters: map[string]api.Cluster{"http://c1:1": {Settings: api.Settings{State: state}, Members: []api.Member{{ID: "c1-1", API: "http://c1:1"}}}},
+			metrics: map[string]string{
+				"n1 at n1:1": "stead_node_disk_full 0\n", "n2 at n2:1": "# HELP\nstead_node_disk_full 1\n",
+				"n3 at n3:1": "<html>a page of somebody's own</html>", "n5 at n5:1": "stead_node_disk_full 1\n",
+			},
+		}
+		for i := range 5 {
+			id := api.NodeID(fmt.Sprintf("n%d", i+1))
+			p.nodes = append(p.nodes, api.Node{Registration: api.Registration{ID: id, Address: string(id) + ":1"}, Status: api.NodeUp})
+		}
+		p.nodes[4].Status = api.NodeDown
+		if got := Gather(t.Context(), p.config("http://c1:1")).NodesFull; !maps.Equal(got, want) {
+			t.Errorf("state %s: got %v, want %v", state, got, want)
+		}
+	}
+	f(api.StateManaged, map[api.NodeID]bool{"n1": false, "n2": true})
+	f(api.StateNone, nil)
 }
 
 // TestGatherIsNotLetIn: a member that asks who one is, is not one that does not run.

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -110,6 +111,16 @@ func checkNodes(f *Facts, r *report) {
 		r.warn("stead ring rebalance gives them some", "up and without slots: %s", few(empty))
 	}
 	r.ok("%d up, %d of them draining", f.Cluster.Nodes.Up, f.Cluster.Nodes.Draining)
+}
+
+// checkNodeDisks: a node whose reserve is used up holds up the writes of every slot that it is in sync of.
+func checkNodeDisks(f *Facts, r *report) {
+	for _, id := range slices.Sorted(maps.Keys(f.NodesFull)) {
+		if f.NodesFull[id] {
+			r.fail(fmt.Sprintf("make room there, or stead nodes drain %s", id),
+				"the disk of node %s is nearly full: writes to its slots, and to those it has copies of, are refused (507)", id)
+		}
+	}
 }
 
 // giveUp is the command that gives up what a node holds. A drain does where slots flip without their state.
