@@ -10,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
 	"github.com/stead-io/stead/api/transport"
 	"github.com/stead-io/stead/cmd/stead/doctor"
@@ -45,9 +44,9 @@ func (o *operator) examine(s *session) error {
 		return err
 	}
 	config := doctor.Config{
-		Ask: func(address string) (doctor.Asker, error) { return o.connect(s.command, address) },
+		Ask:     func(address string) (doctor.Asker, error) { return o.connect(s.command, address) },
+		Metrics: metricsOver(transport.Security{TLS: loaded}),
 		// Whether a port can be reached needs no certificate.
-		NodeMetrics: nodeMetrics(transport.Security{TLS: loaded}),
 		Dial: func(ctx context.Context, address string) (net.Conn, error) {
 			return transport.Security{}.Dial(ctx, address, transport.Identity{})
 		},
@@ -72,17 +71,17 @@ func (o *operator) examine(s *session) error {
 	return err
 }
 
-// metricsMax bounds, in bytes, what is read of a node's metrics.
+// metricsMax bounds, in bytes, what is read of a process's metrics.
 const metricsMax = 4 << 20
 
-// nodeMetrics reads what nodes export, at the port where proxies reach them.
-func nodeMetrics(security transport.Security) func(context.Context, api.NodeID, string) ([]byte, error) {
-	return func(ctx context.Context, id api.NodeID, address string) ([]byte, error) {
+// metricsOver reads what proxies and nodes export.
+func metricsOver(security transport.Security) func(context.Context, transport.Identity, string) ([]byte, error) {
+	return func(ctx context.Context, who transport.Identity, address string) ([]byte, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, security.Scheme()+"://"+address+"/metrics", nil)
 		if err != nil {
 			return nil, err
 		}
-		via := security.Transport(transport.Identity{Role: transport.RoleNode, Name: string(id)})
+		via := security.Transport(who)
 		defer via.CloseIdleConnections()
 		answer, err := via.RoundTrip(request)
 		if err != nil {
@@ -90,7 +89,7 @@ func nodeMetrics(security transport.Security) func(context.Context, api.NodeID, 
 		}
 		defer answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
-			return nil, fmt.Errorf("node %s answered %s", id, answer.Status)
+			return nil, fmt.Errorf("%v answered %s", who, answer.Status)
 		}
 		return io.ReadAll(io.LimitReader(answer.Body, metricsMax))
 	}

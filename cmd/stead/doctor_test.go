@@ -9,8 +9,8 @@ import (
 	"github.com/stead-io/stead/api/transport"
 )
 
-// TestNodeMetrics: what a node exports is read; a service that exports nothing is no more than that.
-func TestNodeMetrics(t *testing.T) {
+// TestMetricsOver: what a node or a proxy exports is read; a service that exports nothing is no more than that.
+func TestMetricsOver(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("stead_node_disk_full 1\n"))
@@ -19,7 +19,7 @@ func TestNodeMetrics(t *testing.T) {
 		t.Helper()
 		node := httptest.NewServer(handler)
 		defer node.Close()
-		text, err := nodeMetrics(transport.Security{})(t.Context(), "n1", node.Listener.Addr().String())
+		text, err := metricsOver(transport.Security{})(t.Context(), transport.Identity{Role: transport.RoleNode, Name: "n1"}, node.Listener.Addr().String())
 		if string(text) != wantText || (err == nil) != (wantErr == "") || err != nil && !strings.Contains(err.Error(), wantErr) {
 			t.Errorf("got %q, %v", text, err)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // Limits of an examination.
@@ -24,7 +25,7 @@ const (
 	changesRead = 50               // of history, newest first
 )
 
-// Asker asks one process: a control-plane member, or for its metrics any other.
+// Asker asks one control-plane member.
 type Asker interface {
 	Cluster(context.Context) (api.Cluster, error)
 	Nodes(context.Context) (api.NodeList, error)
@@ -38,10 +39,10 @@ type Asker interface {
 type Config struct {
 	// Members are control APIs to begin with, as base URLs; what they name is asked as well.
 	Members []string
-	// Ask opens the way to one process, given as base URL or host:port.
+	// Ask opens the way to one member, given as base URL.
 	Ask func(address string) (Asker, error)
-	// NodeMetrics reads what a node exports.
-	NodeMetrics func(ctx context.Context, id api.NodeID, address string) ([]byte, error)
+	// Metrics reads what a proxy or node exports at an address; where there is TLS it must be who it is taken for.
+	Metrics func(ctx context.Context, who transport.Identity, address string) ([]byte, error)
 	// Dial connects to an address and hangs up.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -97,7 +98,7 @@ func (g *gatherer) askMember(ctx context.Context, base string, member *Member) {
 		took := time.Since(begin)
 		member.Own = &cluster
 		member.Ahead, member.Unsure = cluster.Time.Sub(begin.Add(took/2)), took/2
-		member.Series = fetch(ctx, asker)
+		member.Series = read(asker.Metrics(ctx))
 		return nil
 	})
 }
@@ -232,14 +233,12 @@ func (g *gatherer) askProxies(ctx context.Context, facts *Facts) {
 		asking.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			_ = g.with(ctx, proxy.Admin, func(ctx context.Context, asker Asker) error { // the port is checked by itself
-				if found := fetch(ctx, asker).build(); found != "" {
-					g.mu.Lock()
-					defer g.mu.Unlock()
-					facts.Builds = append(facts.Builds, Build{"proxy " + string(proxy.ID), found})
-				}
-				return nil
-			})
+			who := transport.Identity{Role: transport.RoleProxy, Name: string(proxy.ID)}
+			if found := g.metrics(ctx, who, api.HostPort(proxy.Admin)).build(); found != "" {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				facts.Builds = append(facts.Builds, Build{"proxy " + string(proxy.ID), found})
+			}
 		})
 	}
 	asking.Wait()
@@ -302,10 +301,8 @@ func (g *gatherer) askNodes(ctx context.Context, facts *Facts) {
 		asking.Go(func() {
 			turns <- struct{}{}
 			defer func() { <-turns }()
-			ctx, cancel := context.WithTimeout(ctx, askTimeout)
-			defer cancel()
-			text, err := g.NodeMetrics(ctx, node.ID, api.HostPort(node.Address))
-			if full, tells := read(text)["stead_node_disk_full"]; err == nil && tells {
+			who := transport.Identity{Role: transport.RoleNode, Name: string(node.ID)}
+			if full, tells := g.metrics(ctx, who, api.HostPort(node.Address))["stead_node_disk_full"]; tells {
 				g.mu.Lock()
 				defer g.mu.Unlock()
 				facts.NodesFull[node.ID] = full != 0
@@ -315,18 +312,20 @@ func (g *gatherer) askNodes(ctx context.Context, facts *Facts) {
 	asking.Wait()
 }
 
-// fetch reads a process's metrics; none, if it does not show them.
-func fetch(ctx context.Context, asker Asker) Series {
-	text, err := asker.Metrics(ctx)
-	if err != nil {
-		return Series{}
-	}
-	return read(text)
+// metrics reads those of a process that is no member; none, if it does not show them. Whether it can be reached is
+// checked by itself.
+func (g *gatherer) metrics(ctx context.Context, who transport.Identity, address string) Series {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	return read(g.Metrics(ctx, who, address))
 }
 
 // read takes metrics apart, as far as they are such.
-func read(text []byte) Series {
+func read(text []byte, err error) Series {
 	series := Series{}
+	if err != nil {
+		return series
+	}
 	for line := range strings.Lines(string(text)) {
 		line = strings.TrimSpace(line)
 		end := strings.LastIndexByte(line, ' ')

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/api/client"
+	"github.com/stead-io/stead/api/transport"
 )
 
 // played is a cluster whose processes answer from maps.
@@ -66,8 +67,8 @@ func (p *played) config(members ...string) Config {
 	return Config{
 		Members: members,
 		Ask:     func(address string) (Asker, error) { return playedAsker{p, address}, nil },
-		NodeMetrics: func(ctx context.Context, id api.NodeID, address string) ([]byte, error) {
-			return playedAsker{p, string(id) + " at " + address}.Metrics(ctx)
+		Metrics: func(ctx context.Context, who transport.Identity, address string) ([]byte, error) {
+			return playedAsker{p, fmt.Sprintf("%v at %s", who, address)}.Metrics(ctx)
 		},
 		Dial: func(_ context.Context, address string) (net.Conn, error) {
 			if !p.open[address] {
@@ -93,8 +94,8 @@ func TestGather(t *testing.T) {
 			"http://c2:1": {Members: members, Leader: "c2-1", Version: api.Version{Generation: 1, Number: 4}},
 		},
 		metrics: map[string]string{
-			"http://c2:1": "# HELP x y\n# TYPE x gauge\nx{a=\"b c\"} 7\nstead_build_info{go=\"go1\",revision=\"0123456789abcdef\",version=\"v1\"} 1\n\n",
-			"p1:2":        "stead_build_info{version=\"v2\",revision=\"\"} 1\n",
+			"http://c2:1":      "# HELP x y\n# TYPE x gauge\nx{a=\"b c\"} 7\nstead_build_info{go=\"go1\",revision=\"0123456789abcdef\",version=\"v1\"} 1\n\n",
+			"proxy p1 at p1:2": "stead_build_info{version=\"v2\",revision=\"\"} 1\n",
 		},
 		open: map[string]bool{"n1:1": true, "c1:2": true, "c2:2": true, "p1:1": true},
 	}
@@ -129,8 +130,8 @@ func TestGatherAsksNodesForTheirDisks(t *testing.T) {
 		p := &played{
 			clusters: map[string]api.Cluster{"http://c1:1": {Settings: api.Settings{State: state}, Members: []api.Member{{ID: "c1-1", API: "http://c1:1"}}}},
 			metrics: map[string]string{
-				"n1 at n1:1": "stead_node_disk_full 0\n", "n2 at n2:1": "# HELP\nstead_node_disk_full 1\n",
-				"n3 at n3:1": "<html>a page of somebody's own</html>", "n5 at n5:1": "stead_node_disk_full 1\n",
+				"node n1 at n1:1": "stead_node_disk_full 0\n", "node n2 at n2:1": "# HELP\nstead_node_disk_full 1\n",
+				"node n3 at n3:1": "<html>a page of somebody's own</html>", "node n5 at n5:1": "stead_node_disk_full 1\n",
 			},
 		}
 		for i := range 5 {
