@@ -200,6 +200,39 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestDrainBehindLongAnswers: clients whose answer had begun before the proxy began to drain, and who keep their
+// connection, do not hold it up once that has ended.
+func TestDrainBehindLongAnswers(t *testing.T) {
+	release := make(chan struct{})
+	node := startNode(t, func(conn net.Conn, _ int, _ received) bool {
+		_, _ = io.WriteString(conn, okAnswer[:len(okAnswer)-1])
+		select {
+		case <-release:
+		case <-t.Context().Done():
+		}
+		_, err := io.WriteString(conn, "k")
+		return err == nil
+	})
+	proxy, _ := start(t, ringOf(t, 1, 1, up("n1", node.address())))
+	busy, idle := dial(t, proxy), dial(t, proxy)
+	_, _ = io.WriteString(busy, getA)
+	if _, err := io.ReadFull(busy, make([]byte, len(okAnswer)-1)); err != nil {
+		t.Fatal(err)
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- proxy.Close(t.Context()) }()
+	if got, over := listen(t, idle); got != "" || !over { // and with it the moment for idle clients
+		t.Fatalf("the idle client got %q, closed %v", got, over)
+	}
+	close(release)
+	if got, err := io.ReadAll(busy); string(got) != "k" || err != nil {
+		t.Fatalf("the rest of the answer is %q, its end %v", got, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNobodyIsLostAtTheDoor: while a proxy stops, a client's connection is refused or gets its answer; none
 // is accepted by the kernel and then reset.
 func TestNobodyIsLostAtTheDoor(t *testing.T) {

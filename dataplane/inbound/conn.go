@@ -120,7 +120,7 @@ func (c *Conn) next() error {
 // fillHead waits for octets of a head: long for the first, and then a fixed time for all.
 func (c *Conn) fillHead(begun bool) error {
 	if !begun {
-		c.readBy.extend(c.Conn.SetReadDeadline, c.server.settings().IdleTimeout)
+		c.readBy.extend(c.Conn.SetReadDeadline, c.server.idleTimeout())
 	} else if c.active.CompareAndSwap(false, true) {
 		c.readBy.set(c.Conn.SetReadDeadline, c.server.settings().HeadTimeout)
 	}

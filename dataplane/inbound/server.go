@@ -73,6 +73,7 @@ type Server struct {
 	serving  sync.WaitGroup  // the goroutine that accepts
 	clients  sync.WaitGroup  // those that serve a connection each
 	draining atomic.Bool
+	grace    time.Duration // for clients with idle connections, while it drains
 	stopping chan struct{} // closed when nobody is accepted any more
 	watch    watch
 
@@ -102,6 +103,16 @@ func (s *Server) settings() *Config {
 	return &s.config
 }
 
+// idleTimeout is how long a client may be silent between requests. One whose answer had begun when the server
+// began to drain was not told to leave: it has the grace, too, counted from the end of that.
+func (s *Server) idleTimeout() time.Duration {
+	timeout := s.settings().IdleTimeout
+	if s.draining.Load() {
+		return min(s.grace, timeout)
+	}
+	return timeout
+}
+
 // Reload puts limits in force: all that Config has, but for HeadMax, MayTrail, Handler and Logger. Connections that
 // are there stay, however many they are; those that came while nobody counted them by address are not counted.
 func (s *Server) Reload(config Config) { s.changed.Store(&config) }
@@ -120,6 +131,7 @@ func (s *Server) finish(ctx context.Context, idle time.Duration) error {
 	close(s.stopping)
 	err := s.listener.Close()
 	s.serving.Wait()
+	s.grace = idle
 	s.draining.Store(true)
 	s.drainStreams()
 	defer s.watch.close()
