@@ -121,8 +121,9 @@ func parseBinary(data []byte) (header Header, length int, err error) {
 	}
 	length = fixedSize + int(binary.BigEndian.Uint16(data[14:16]))
 	command, family, transport := data[12]&0xF, data[13]>>4, data[13]&0xF
+	known := family <= familyUnix && transport <= transportDatagram || command == commandLocal // which says nothing of any
 	switch {
-	case data[12]>>4 != version || command > commandProxy || family > familyUnix || transport > transportDatagram:
+	case data[12]>>4 != version || command > commandProxy || !known:
 		return header, 0, fmt.Errorf("%w: version, command, family or transport are not known", ErrMalformed)
 	case length > LengthMax:
 		return header, 0, fmt.Errorf("%w: it is longer than %d octets", ErrMalformed, LengthMax)

@@ -52,6 +52,7 @@ func TestParse(t *testing.T) {
 	f(binaryHeader(0x20, 0x00, ""), nobody, nobody)
 	f(binaryHeader(0x20, 0x11, ends4), nobody, nobody)
 	f(binaryHeader(0x20, 0x11, "?"), nobody, nobody)
+	f(binaryHeader(0x20, 0x99, "?"), nobody, nobody)
 	f(binaryHeader(0x21, 0x00, ""), nobody, nobody)
 	f(binaryHeader(0x21, 0x12, ends4), nobody, nobody)
 	f(binaryHeader(0x21, 0x31, strings.Repeat("/", 216)), nobody, nobody)
