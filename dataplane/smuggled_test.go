@@ -68,6 +68,7 @@ func smuggledFraming(f func(name, octets string)) {
 	f("CL folded", putHead+"Content-Length: 1\r\n 0\r\n\r\n0123456789")
 	f("CL behind CR", putHead+"A: b\rContent-Length: 5\r\n\r\nabcde")
 	f("Trailer that announces a length", putHead+"Trailer: Content-Length\r\nContent-Length: 0\r\n\r\n")
+	f("Trailer that announces the key", putHead+"Trailer: Digest, X_Shard_Key\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
 }
 
 // smuggledFields are lines of the head.

@@ -152,6 +152,9 @@ func (c *Conn) takeHead(length int) error {
 	if err := c.head.Parse(head); err != nil {
 		return c.fail(err)
 	}
+	if err := c.head.CheckAnnounced(c.server.config.MayTrail); err != nil {
+		return c.fail(err)
+	}
 	if c.head.Length > c.server.settings().BodyMax {
 		return c.fail(ErrBodyTooLarge)
 	}

@@ -45,9 +45,14 @@ func mayTrail(name []byte) bool {
 
 // trailersOnly reports whether a list, the value of Trailer, names nothing but fields that may stand there.
 func trailersOnly(list []byte) bool {
+	return listed(list, func(name []byte) bool { return isToken(name) && mayTrail(name) })
+}
+
+// listed reports whether each name in a list may stand there.
+func listed(list []byte, may func(name []byte) bool) bool {
 	for len(list) > 0 {
 		var name []byte
-		if name, list = cutItem(list); len(name) > 0 && !(isToken(name) && mayTrail(name)) {
+		if name, list = cutItem(list); len(name) > 0 && !may(name) {
 			return false
 		}
 	}
@@ -70,6 +75,17 @@ func lists(list []byte, element string) bool {
 		}
 	}
 	return false
+}
+
+// CheckAnnounced refuses a head whose Trailer announces a field that the caller may not have late; nil: it may have
+// all that Parse lets pass. The error is a SyntaxError.
+func (h *Head) CheckAnnounced(may func(name []byte) bool) error {
+	for i := range h.Fields {
+		if field := &h.Fields[i]; field.Kind == Trailer && may != nil && !listed(field.Value, may) {
+			return errTrailerField
+		}
+	}
+	return nil
 }
 
 // CheckTrailers refuses lines, as Chunks has them, with a field that must stand in the head, or that the

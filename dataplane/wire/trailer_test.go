@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -77,6 +78,19 @@ func TestTrailerField(t *testing.T) {
 		if err := request.Parse([]byte("PUT / HTTP/1.1\r\nHost: h\r\nTrailer: Digest, " + announced + "\r\n\r\n")); err != errTrailerField {
 			t.Errorf("a request that announces %q: %v", announced, err)
 		}
+	}
+	var request Request
+	if err := request.Parse([]byte("PUT / HTTP/1.1\r\nHost: h\r\nTrailer: Digest\r\nTrailer: X-Sum, , X_Key\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	but := func(other string) func([]byte) bool {
+		return func(name []byte) bool { return !SameName(name, other) }
+	}
+	if err := request.CheckAnnounced(but("x-key")); err != errTrailerField {
+		t.Errorf("what the caller may not have late passes: %v", err)
+	}
+	if err := errors.Join(request.CheckAnnounced(but("x-other")), request.CheckAnnounced(nil)); err != nil {
+		t.Error(err)
 	}
 	var answer Answer
 	if err := answer.Parse([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: Digest, Content-Length\r\n\r\n")); err != nil || !answer.HopByHop(&answer.Fields[1]) {
