@@ -59,7 +59,7 @@ func (r *Reloaded[T]) look(now time.Time) {
 	}
 	r.seen = found // as they were before reading: what changes meanwhile is noticed next time
 	var fresh *T
-	err := r.checkRegular(found)
+	err := checkRegular(r.files, found)
 	if err == nil {
 		fresh, err = r.read()
 	}
@@ -71,12 +71,14 @@ func (r *Reloaded[T]) look(now time.Time) {
 	r.report(nil)
 }
 
-// checkRegular refuses what is no file any more: reading a pipe may take for ever, and whoever asks next
-// would wait for it. At the start that is whose command it was to wait for.
-func (r *Reloaded[T]) checkRegular(found []os.FileInfo) error {
+// CheckRegular refuses files that are none, for whoever reads them while others wait: reading a pipe may take for
+// ever. At the start that is whose command it was to wait for. One that is not there is left to its reader.
+func CheckRegular(files ...string) error { return checkRegular(files, stat(files)) }
+
+func checkRegular(files []string, found []os.FileInfo) error {
 	for i, info := range found {
 		if info != nil && !info.Mode().IsRegular() {
-			return fmt.Errorf("%s is not a regular file", r.files[i])
+			return fmt.Errorf("%s is not a regular file", files[i])
 		}
 	}
 	return nil

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 
 	"github.com/spf13/cobra"
 
+	"github.com/stead-io/stead/api/durable"
 	"github.com/stead-io/stead/api/transport"
 )
 
@@ -50,7 +52,9 @@ func (f *clientTLSFlags) reread(logger *slog.Logger) (*transport.Certificate, er
 		return nil, usage("--client-tls-cert comes and goes only when the proxy is started anew")
 	case f.loaded == nil:
 		return nil, nil
-	default:
-		return transport.LoadCertificate(f.cert, f.key, logger)
 	}
+	if err := durable.CheckRegular(f.cert, f.key); err != nil {
+		return nil, fmt.Errorf("cannot load the certificate: %w", err)
+	}
+	return transport.LoadCertificate(f.cert, f.key, logger)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stead-io/stead/api/transport"
@@ -53,4 +55,11 @@ func TestClientTLSFlags(t *testing.T) {
 	g(file(second), true)
 	g(file(transport.Files{Cert: first.Cert, Key: second.Key}), false)
 	g("", false)
+	pipe := filepath.Join(t.TempDir(), "pipe") // nobody writes to it: who reads it waits for ever
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g(file(transport.Files{Cert: pipe, Key: second.Key}), false)
+	g(file(transport.Files{Cert: first.Cert, Key: pipe}), false)
+	g(file(first), true)
 }
