@@ -103,6 +103,19 @@ func cleanAnswer(answer *http.Response) error {
 	return nil
 }
 
+// verbatim is where answers are written to: of one that the service gave no Content-Type, none is guessed by its body.
+type verbatim struct{ http.ResponseWriter }
+
+func (v verbatim) WriteHeader(status int) {
+	if header := v.Header(); status >= 200 && header["Content-Type"] == nil {
+		header["Content-Type"] = nil // as servers want to be told
+	}
+	v.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (v verbatim) Unwrap() http.ResponseWriter { return v.ResponseWriter }
+
 // relayProblem says whether the service may have seen a request that got no answer.
 func relayProblem(r *http.Request, err error) *api.Problem {
 	sent, tracked := r.Context().Value(sentKey{}).(*atomic.Bool)

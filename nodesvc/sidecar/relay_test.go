@@ -109,6 +109,30 @@ func TestAnswerPassesUnchanged(t *testing.T) {
 	}
 }
 
+// TestNoTypeIsGuessed: an answer without a Content-Type has none behind the sidecar, whatever its body looks like and
+// however soon that comes; nor has one behind an interim answer.
+func TestNoTypeIsGuessed(t *testing.T) {
+	sidecar := before(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if r.URL.Path == "/interim" {
+			_, _ = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n<html>")
+		_ = conn.Close()
+	})
+	for range 50 { // the head goes out before the body, or with it
+		for _, path := range []string{"/", "/interim"} {
+			if got := get(t, sidecar.Addr(), path); got.status != 200 || got.body != "<html>" || got.header["Content-Type"] != nil {
+				t.Fatalf("%s: %+v", path, got)
+			}
+		}
+	}
+}
+
 func TestBodiesStream(t *testing.T) {
 	sidecar := before(t, func(w http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).EnableFullDuplex()

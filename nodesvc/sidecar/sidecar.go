@@ -126,6 +126,7 @@ func (s *Sidecar) routes() http.Handler {
 			internal.ServeHTTP(w, r) // nodes speak with each other whether the service is well or not
 			return
 		}
+		w = verbatim{w}
 		if rawPath(r.RequestURI) == s.config.HealthPath {
 			relay.ServeHTTP(w, r)
 			return
