@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -98,14 +99,19 @@ func newLogger(stderr io.Writer, level, format string) (*slog.Logger, error) {
 
 func newLoggerAt(stderr io.Writer, level slog.Leveler, format string) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
+	var handler slog.Handler
 	switch format {
 	case logText:
-		return slog.New(slog.NewTextHandler(stderr, options)), nil
+		handler = slog.NewTextHandler(stderr, options)
 	case logJSON:
-		return slog.New(slog.NewJSONHandler(stderr, options)), nil
+		handler = slog.NewJSONHandler(stderr, options)
 	default:
 		return nil, usage("--log-format is text or json, not %q", format)
 	}
+	// Clients of net/http know no other log: what they say of servers' octets, one line each time, has its format and level.
+	log.SetFlags(0)
+	log.SetOutput(slog.NewLogLogger(handler, slog.LevelDebug).Writer())
+	return slog.New(handler), nil
 }
 
 // service is what every composition root opens.

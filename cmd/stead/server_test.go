@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"log"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +60,26 @@ func TestServe(t *testing.T) {
 	f(&fakeService{failure: boom, stuck: boom}, false, "boom; cannot stop cleanly: boom", true)
 	f(&fakeService{broken: boom}, true, "boom", false)
 	f(&fakeService{invalid: boom}, true, "boom", false)
+}
+
+// TestLogOfLibraries: what libraries write to the standard logger is in the format of the others, and at debug.
+func TestLogOfLibraries(t *testing.T) {
+	output, flags := log.Writer(), log.Flags()
+	t.Cleanup(func() { log.SetOutput(output); log.SetFlags(flags) })
+	f := func(level, want string) {
+		t.Helper()
+		var stderr bytes.Buffer
+		if _, err := newLogger(&stderr, level, logJSON); err != nil {
+			t.Fatal(err)
+		}
+		log.Printf("protocol error: %s", "a\nb")
+		_, got, _ := strings.Cut(stderr.String(), `"level":`)
+		if got != want {
+			t.Errorf("at %s the log says %q", level, stderr.String())
+		}
+	}
+	f("info", "")
+	f("debug", `"DEBUG","msg":"protocol error: a\nb"}`+"\n")
 }
 
 func TestEnvironmentFillsWhatTheCommandLineLeft(t *testing.T) {
