@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
-	"golang.org/x/sys/unix"
 
 	"github.com/stead-io/stead/api"
 	"github.com/stead-io/stead/tests/cluster"
@@ -106,7 +105,7 @@ func TestMovesAreInvisible(t *testing.T) {
 
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.
 func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
-	dropPageCache(t)
+	quieten(t)
 	c := managed(t, replicas, 3, 256)
 	disk := startDiskClock(t, os.TempDir())
 	watched, stop := context.WithCancel(t.Context())
@@ -150,16 +149,6 @@ func moveUnderLoad(t *testing.T, replicas int) (more time.Duration) {
 		t.Errorf("%d requests near a flip are too few to mean anything", near)
 	}
 	return max(0, during-baseline)
-}
-
-// dropPageCache empties the page cache, where the kernel lets it. Of what the tests before have written there are
-// gigabytes, and a kernel that reclaims cold pages by itself (DAMON's does, every five seconds) takes a core for a tenth
-// of a second at a time to get rid of them: that would be in the gaps of the moves, which take longer than the baseline.
-func dropPageCache(t *testing.T) {
-	unix.Sync()
-	if err := os.WriteFile("/proc/sys/vm/drop_caches", []byte("1"), 0); err != nil {
-		t.Logf("the page cache stays: %v", err)
-	}
 }
 
 func coldOnes() (keys [][]byte) {
