@@ -31,7 +31,7 @@ const (
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
 	roundsAhead  = 3    // of rounds within the bound to those beyond it, or the other way round
-	roundsMost   = 9
+	roundsMost   = 7
 )
 
 // lightClient costs the cores, which it shares with the cluster that it measures, less than net/http does. It sends

@@ -42,13 +42,13 @@ func hardy(method, target string, value []byte) (answer, error) {
 }
 
 // startSteady sends one request every so often for each key until it is ended; the keys take turns, so that they do
-// not all ask at once.
+// not all ask at once, and half of them read while the others write.
 func startSteady(t *testing.T, c *cluster.Cluster, send sender, keys [][]byte, every time.Duration) *steady {
 	ctx, stop := context.WithCancel(t.Context())
 	s := &steady{proxies: c.ProxyAddrs, send: send, stop: stop, answers: map[string][]time.Time{}, last: map[string][]byte{}}
 	for i, key := range keys {
 		s.all.Go(func() {
-			pause(every * time.Duration(i) / time.Duration(len(keys)))
+			pause(every*time.Duration(i)/time.Duration(len(keys)) + every*time.Duration(i%2))
 			s.client(ctx, i, key, every)
 		})
 	}
