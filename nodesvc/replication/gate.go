@@ -10,8 +10,8 @@ import (
 const (
 	handOversMax  = 1  // slots handed over: their requests wait meanwhile
 	handOversRest = 15 // times as long as it took
-	membersMax    = 4  // slots whose in-sync set changes; they go to the control plane together
-	membersPause  = 100 * time.Millisecond
+	membersMax    = 2  // slots whose in-sync set changes; they go to the control plane together
+	membersPause  = 50 * time.Millisecond
 	repairsMax    = 16 // slots that get a replica they lack
 	repairsPause  = 50 * time.Millisecond
 	startsMax     = 1 // slots that begin to give themselves to another node

@@ -13,7 +13,7 @@ const (
 	proposalTimeout   = 5 * time.Second
 	proposalPause     = 100 * time.Millisecond // after a call that failed
 	proposalsInFlight = 4                      // calls at once
-	gatherTime        = 250 * time.Millisecond // for which proposals that nothing waits for are gathered
+	gatherTime        = 125 * time.Millisecond // for which proposals that nothing waits for are gathered
 )
 
 // proposer gathers proposals of many slots into few calls: each call is an entry of the control plane's log, which
