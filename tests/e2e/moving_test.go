@@ -30,7 +30,7 @@ const (
 	gapMoreMax   = 20 * time.Millisecond
 	flipNear     = 50 * time.Millisecond
 	flipLeast    = 1000 // requests near a flip
-	roundsAhead  = 3    // of rounds within the bound to those beyond it, or the other way round
+	roundsAhead  = 3    // by so many one side of the bound settles it
 	roundsMost   = 7
 )
 
@@ -106,10 +106,11 @@ func TestMovesAreInvisible(t *testing.T) {
 	}
 }
 
-// undecided reports whether rounds have yet to tell on which side of the bound their median is. The same lead is asked for
-// on both sides.
+// undecided reports whether rounds have yet to tell on which side of the bound their median is: neither side is far ahead,
+// nor has more than half of all that there may be.
 func undecided(within, beyond int) bool {
-	return max(within, beyond)-min(within, beyond) < roundsAhead && within+beyond < roundsMost
+	most, least := max(within, beyond), min(within, beyond)
+	return most-least < roundsAhead && 2*most < roundsMost
 }
 
 // moveUnderLoad is one round: how much longer the longest gaps of keys are while slots move.
