@@ -126,15 +126,15 @@ func (s *steady) flawless(t *testing.T, least int) {
 	}
 }
 
-// gaps are, key by key, the longest times between two answers, shortest first, of those between two moments. between
-// says how long it is from one answer to the next.
-func (s *steady) gaps(from, to time.Time, between func(from, to time.Time) time.Duration) (longest []time.Duration) {
+// gaps are, key by key, the longest times between two answers, shortest first, of those that count. between says how long
+// it is from one answer to the next.
+func (s *steady) gaps(count func(from, to time.Time) bool, between func(from, to time.Time) time.Duration) (longest []time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, answers := range s.answers {
 		var most time.Duration
 		for i := 1; i < len(answers); i++ {
-			if answers[i].After(from) && answers[i].Before(to) {
+			if count(answers[i-1], answers[i]) {
 				most = max(most, between(answers[i-1], answers[i]))
 			}
 		}
